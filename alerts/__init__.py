@@ -1,0 +1,1 @@
+"""Alerts: pure decisions over plain values. No clock, no database, no I/O outside `channels/`."""

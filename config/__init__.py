@@ -1,0 +1,1 @@
+"""Configuration: frozen models, the loader, the schema and sample inventories. Runs nothing."""

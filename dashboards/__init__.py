@@ -1,0 +1,1 @@
+"""Dashboards: the web process. It reads through `monitor.queries` and writes through `monitor.commands`."""

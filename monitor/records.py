@@ -1,0 +1,102 @@
+"""What the engine hands to the store, and what the store hands back to start again from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alerts.model import CheckState, Incident, Notification, Result, TargetState, Transition
+
+SPARK_POINTS = 60
+"""How many of a check's last latencies are kept at hand for the overview."""
+
+
+class CheckNow(NamedTuple):
+    """A check as it is now: what the core remembers of it and what the overview shows of it.
+
+    Attributes:
+        check: its id.
+        state: the core's memory of it.
+        latency_s: latency of the last result, None when it had none (a lost packet has no RTT).
+        loss_ratio: packet loss of the last result, None where the kind has none.
+        spark: the last latencies in seconds, oldest first, None for a result without one; SPARK_POINTS at most.
+
+    """
+
+    check: str
+    state: CheckState
+    latency_s: float | None
+    loss_ratio: float | None
+    spark: tuple[float | None, ...]
+
+
+class TargetNow(NamedTuple):
+    """A target as it is now."""
+
+    target: str
+    state: TargetState
+
+
+class Rollup(NamedTuple):
+    """Results of one check in one interval of 5 minutes; absolute figures, so that saving twice is harmless.
+
+    Attributes:
+        check: its id.
+        start_ms: start of the interval, a multiple of 300 000.
+        up, degraded, down, unknown: results by outcome.
+        latency_count, latency_sum_s, latency_min_s, latency_max_s: over the results that had a latency.
+        loss_count, loss_sum: over the results that had a loss ratio.
+
+    """
+
+    check: str
+    start_ms: int
+    up: int
+    degraded: int
+    down: int
+    unknown: int
+    latency_count: int
+    latency_sum_s: float
+    latency_min_s: float | None
+    latency_max_s: float | None
+    loss_count: int
+    loss_sum: float
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction: everything here is saved, or nothing is.
+
+    Attributes:
+        results: inserted; one that is there already (same check, agent and start) is left as it is.
+        transitions: inserted; one that is there already (same subject and detected_at) is left as it is.
+        incidents: inserted or replaced by id.
+        notifications: inserted as pending; one that is there already (same incident, kind, receiver and
+            at_ms) is left as it is.
+        checks, targets: inserted or replaced by id.
+        rollups: inserted or replaced by (check, start).
+
+    """
+
+    results: list[Result] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
+    checks: list[CheckNow] = field(default_factory=list)
+    targets: list[TargetNow] = field(default_factory=list)
+    rollups: list[Rollup] = field(default_factory=list)
+
+
+class PendingNotification(NamedTuple):
+    """A notification that the dispatcher has claimed.
+
+    Attributes:
+        id: its row.
+        notification: what was decided.
+        attempts: how often it was tried before.
+
+    """
+
+    id: int
+    notification: Notification
+    attempts: int

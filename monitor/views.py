@@ -1,0 +1,165 @@
+"""What pages, the API and `status` are given: plain values, one per question, as `monitor.queries` returns them.
+
+Times are milliseconds since the Unix epoch, UTC. Names come in both languages; whoever draws picks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from alerts.model import Incident, State, Transition
+
+
+class Name(NamedTuple):
+    """A name per language; `en` may be ""."""
+
+    vi: str
+    en: str
+
+
+class TargetRow(NamedTuple):
+    """One target in the overview.
+
+    Attributes:
+        id, name, type, agency, site, criticality: from the inventory.
+        state, since_ms, reason, flapping: now.
+        message: the last message of the check behind the state, "" when up.
+        in_maintenance: a planned window is in force.
+        latency_s: last latency of the check that stands for it (its first; of a group, of none: None).
+        loss_ratio: last packet loss of that check, None where there is none.
+        spark: that check's last latencies, oldest first.
+        availability_today: ratio since midnight in the configured zone, None where nothing was known.
+        outage_today: there was downtime today, however short (100 % may be shown only without one).
+        checks: how many checks it has; members: how many members.
+
+    """
+
+    id: str
+    name: Name
+    type: str
+    agency: str
+    site: str
+    criticality: int
+    state: State
+    since_ms: int
+    reason: str
+    flapping: bool
+    message: str
+    in_maintenance: bool
+    latency_s: float | None
+    loss_ratio: float | None
+    spark: tuple[float | None, ...]
+    availability_today: float | None
+    outage_today: bool
+    checks: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything that the overview page shows.
+
+    Attributes:
+        now_ms: when it was read.
+        heartbeat_ms: when the monitor last wrote; the page says so when that is long ago.
+        simulated: the data is of the demo country.
+        counts: targets by state.
+        agencies: name by id, in display order.
+        rows: all targets, worst first (down, unknown, degraded, up), then criticality, then name.
+        incidents: the open ones, most severe first, then newest first.
+
+    """
+
+    now_ms: int
+    heartbeat_ms: int
+    simulated: bool
+    counts: Mapping[State, int]
+    agencies: Mapping[str, Name]
+    rows: tuple[TargetRow, ...]
+    incidents: tuple[Incident, ...]
+
+
+class Segment(NamedTuple):
+    """A stretch of one state, [from_ms, to_ms)."""
+
+    from_ms: int
+    to_ms: int
+    state: State
+    reason: str
+
+
+class Point(NamedTuple):
+    """One point of a latency chart: a result, or an interval's rollup.
+
+    Attributes:
+        at_ms: start of the result or of the interval.
+        latency_s, low_s, high_s: mean, least and greatest latency, None when all packets were lost.
+        loss_ratio: None where the kind has none.
+        state: outcome of the result; the worst outcome in the interval.
+        phases: seconds by phase name (`resolve_s`, …), only for single results.
+        samples: all samples of a single result, empty for an interval.
+
+    """
+
+    at_ms: int
+    latency_s: float | None
+    low_s: float | None
+    high_s: float | None
+    loss_ratio: float | None
+    state: State
+    phases: Mapping[str, float]
+    samples: Mapping[str, float]
+
+
+class CheckPanel(NamedTuple):
+    """One check on a target page."""
+
+    id: str
+    name: str
+    probe: str
+    address: str
+    interval_s: float
+    state: State
+    since_ms: int
+    reason: str
+    message: str
+    last_at_ms: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPage:
+    """Everything that a target's page shows.
+
+    Attributes:
+        now_ms, heartbeat_ms, simulated: as in the overview.
+        row: the target as in the overview.
+        agency_name, site_name: names of its owner and place.
+        from_ms, to_ms: the window of the charts.
+        timeline: the target's states over the window, gapless, oldest first.
+        checks: its checks with their latency over the window.
+        members: rows of its members.
+        parents: rows of what it depends on.
+        transitions: of the target and its checks, newest first, 200 at most.
+        incidents: that it caused or was hurt by, newest first, 50 at most.
+        availability: the figures of DESIGN section 6.5 over today and the last 30 days, by `today` and `30d`.
+
+    """
+
+    now_ms: int
+    heartbeat_ms: int
+    simulated: bool
+    row: TargetRow
+    agency_name: Name
+    site_name: Name
+    from_ms: int
+    to_ms: int
+    timeline: tuple[Segment, ...]
+    checks: tuple[CheckPanel, ...]
+    members: tuple[TargetRow, ...]
+    parents: tuple[TargetRow, ...]
+    transitions: tuple[Transition, ...]
+    incidents: tuple[Incident, ...]
+    availability: Mapping[str, Mapping[str, object]]

@@ -1,0 +1,217 @@
+"""Conditions over what a probe measured, in CEL (the Common Expression Language, github.com/google/cel-spec).
+
+A condition is compiled and type-checked once, when the configuration is read, against the names that its probe
+kind documents: an unknown name or a comparison that can never be is an error with its line, not a surprise at
+night. It is evaluated by Google's own implementation (docs/decisions/0002-cel.md), whose regular expressions
+are RE2: no pattern can take exponential time on a hostile body.
+
+A condition that cannot be evaluated (the body is not JSON, a path leads nowhere) has failed, whichever way
+round it is written. A JSON null counts as absent, unless the condition itself speaks of `null`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from cel_expr_python import cel
+
+from probes.model import Measurement, Probe
+
+MESSAGE_LIMIT = 300
+"""Characters of a message or of one value inside it: a hostile body must not fill the store."""
+
+_CEL_TYPES = {
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "bool": cel.Type.BOOL,
+    "duration": cel.Type.DURATION,
+    "timestamp": cel.Type.TIMESTAMP,
+    "dyn": cel.Type.DYN,
+    "map": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+}
+_STRING_LITERAL = re.compile(r"""r?"(?:\\.|[^"\\])*"|r?'(?:\\.|[^'\\])*'""")
+_PATH = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\['[^']*'\]|\[\"[^\"]*\"\]|\[\d+\])*(?!\w*\()")
+_STEP = re.compile(r"\.?([A-Za-z_]\w*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+
+
+class ConditionError(ValueError):
+    """The text is not a condition that this probe kind can answer; the message says why."""
+
+
+class AbsentError(LookupError):
+    """A fact that is not there (the body is not JSON, no TLS was spoken); the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition.
+
+    Attributes:
+        source: its text, as configured.
+        names: the declared names that it looks at.
+
+    """
+
+    source: str
+    names: tuple[str, ...]
+    _paths: tuple[str, ...]
+    _program: Any
+    _keeps_nulls: bool
+
+    def holds(self, measurement: Measurement, duration_s: float) -> tuple[bool, str]:
+        """Say whether the condition is true of the measurement, and how, with the actual values.
+
+        Returns `(True, "status != 200 (status = 503)")`, `(False, "")`, or, where it cannot be evaluated,
+        `(True, "json.status != 'UP': the body is not JSON")`.
+        """
+        data: dict[str, Any] = {}
+        absent = ""
+        for name in self.names:
+            try:
+                value = _value_of(name, measurement, duration_s)
+            except AbsentError as error:
+                absent = absent or str(error)
+                continue
+            data[name] = value if self._keeps_nulls else _without_nulls(value)
+        outcome = self._program.eval(data=data)
+        if outcome.type() == cel.Type.BOOL:
+            if not outcome.value():
+                return False, ""
+            return True, one_line(self.source + self._actual(data))
+        reason = absent or _readable(str(outcome.value()))
+        return True, one_line(f"{self.source}: {reason}{self._actual(data)}")
+
+    def _actual(self, data: Mapping[str, Any]) -> str:
+        shown = []
+        for path in self._paths:
+            found, value = _follow(path, data)
+            if found:
+                shown.append(f"{path} = {_show(value)}")
+        return f" ({', '.join(shown)})" if shown else ""
+
+
+def compile_condition(source: str, probe: Probe[Any]) -> Condition:
+    """Compile `source` against the names that the probe kind documents.
+
+    Raises ConditionError with the reason, and a suggestion for an unknown name.
+    """
+    declared = declared_names(probe)
+    environment = cel.NewEnv(variables={name: _CEL_TYPES[kind] for name, kind in declared.items()})
+    try:
+        program = environment.compile(source)
+    except RuntimeError as error:
+        raise ConditionError(_explain(str(error), source, declared)) from None
+    if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+        message = f"{source!r} is not a condition: it gives {program.return_type().name().lower()}, not true or false"
+        raise ConditionError(message)
+    bare = _STRING_LITERAL.sub(lambda literal: literal[0] if _is_index(source, literal) else '""', source)
+    paths = tuple(dict.fromkeys(_PATH.findall(bare)))
+    names = tuple(
+        name for name in declared if any(path == name or path.startswith((name + ".", name + "[")) for path in paths)
+    )
+    shown = tuple(path for path in paths if any(path == n or path.startswith((n + ".", n + "[")) for n in names))
+    return Condition(source, names, shown, program, keeps_nulls(bare))
+
+
+def keeps_nulls(source: str) -> bool:
+    """Say whether the condition itself speaks of null, so that a null must stay visible to it."""
+    return re.search(r"\bnull\b", source) is not None
+
+
+def declared_names(probe: Probe[Any]) -> dict[str, str]:
+    """Return every name that a condition on this kind may use, with its type as `Probe.facts` spells it."""
+    return {**dict.fromkeys(probe.samples, "dyn"), **probe.facts, "duration": "duration"}
+
+
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return text safe to store and show: one line, printable, bounded (with … where it was cut)."""
+    clean = "".join(c if c.isprintable() else " " for c in text[: limit * 2])
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def _is_index(source: str, literal: re.Match[str]) -> bool:
+    return source[: literal.start()].rstrip().endswith("[")
+
+
+def _value_of(name: str, measurement: Measurement, duration_s: float) -> Any:
+    if name == "duration":
+        return timedelta(seconds=duration_s)
+    if name in measurement.samples:
+        return measurement.samples[name]
+    try:
+        return measurement.facts[name]
+    except AbsentError:
+        raise
+    except KeyError:
+        message = f"there is no {name}"
+        raise AbsentError(message) from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return the value without null members: to a condition that is silent about null, null is absence."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _follow(path: str, data: Mapping[str, Any]) -> tuple[bool, Any]:
+    root = max((name for name in data if path.startswith(name)), key=len, default=None)
+    if root is None:
+        return False, None
+    value = data[root]
+    for step in _STEP.finditer(path, len(root)):
+        key = step[1] or step[2] or step[3]
+        try:
+            value = value[int(step[4])] if step[4] is not None else value[key]
+        except (KeyError, IndexError, TypeError):
+            return False, None
+    return True, value
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return _show_duration(value.total_seconds())
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return one_line(f'"{value}"', 80)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return one_line(str(value), 80)
+
+
+def _show_duration(seconds: float) -> str:
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.4g}ms"
+    if abs(seconds) < 2 * 3600:
+        return f"{seconds:.4g}s"
+    return f"{seconds / 3600:.0f}h"
+
+
+def _readable(reason: str) -> str:
+    """Turn CEL's own words into ours where a person would stumble over them."""
+    missing = re.search(r'Key not found in map : "?([^"]*)"?', reason)
+    if missing:
+        return f"there is no {missing[1]!r}"
+    return re.sub(r"^[A-Z_]+: ", "", reason).strip().strip('"')
+
+
+def _explain(error: str, source: str, declared: Mapping[str, str]) -> str:
+    unknown = _UNDECLARED.search(error)
+    if unknown:
+        near = difflib.get_close_matches(unknown[1], declared, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"this kind has {', '.join(declared)}"
+        return f"{source!r} speaks of {unknown[1]!r}, which this kind does not have; {hint}"
+    first = error.removeprefix("INVALID_ARGUMENT: ").splitlines()[0]
+    return f"{source!r} is not a valid condition: {re.sub(r'^ERROR: <input>:', 'at ', first)}"

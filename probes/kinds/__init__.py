@@ -1,0 +1,1 @@
+"""One module per probe kind; the registry finds them by their file name."""
