@@ -1,0 +1,5 @@
+"""`python -m monitor` is `thongsuot`."""
+
+from monitor.cli import main
+
+main()

@@ -1,0 +1,269 @@
+"""The one place where the engine's objects are wired, and its life: start, reload, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from alerts.core import Core
+from config.errors import ConfigError
+from config.loader import load
+from config.model import Inventory
+from config.rules import rules_of
+from monitor.dispatch import Dispatcher
+from monitor.ingest import Inbox, Writer
+from monitor.jobs import Job, jobs_of
+from monitor.listener import create_listener
+from monitor.metrics import Figure, check_labels, checks_text, engine_registry, engine_text
+from monitor.recent import ROLLUP_MS, Recent
+from monitor.records import CheckNow
+from monitor.runner import Runner
+from monitor.schedule import Schedule
+from monitor.spool import Spool
+from monitor.store import Store
+from probes.model import Resources
+
+log = structlog.get_logger()
+
+SPOOL_LIMIT_BYTES = 1 << 30
+STOP_GRACE_S = 10.0
+RAW_RETENTION_S = 14 * 86400
+"""How long raw results are kept."""
+
+
+class Monitor:
+    """The engine of one site.
+
+    Attributes:
+        agent: id that its results carry.
+        resources: what its probes share.
+        inventory: the configuration in force.
+
+    """
+
+    def __init__(self, directory: Path, inventory: Inventory, store: Store, core: Core) -> None:
+        settings = inventory.settings
+        self._directory = directory
+        self.inventory = inventory
+        self.agent = settings.agent
+        self.resources = Resources()
+        self._store = store
+        self._core = core
+        self._jobs: dict[str, Job] = jobs_of(inventory.checks.values())
+        self._labels = check_labels(inventory)
+        self._recent = Recent(self._jobs)
+        self._inbox = Inbox(settings.queue)
+        self._runner = Runner(self.resources, self.agent, settings.seats, self._inbox.put)
+        self._schedule = Schedule(self._runner.start)
+        self._spool = Spool(Path(settings.spool), SPOOL_LIMIT_BYTES)
+        self._dispatcher = Dispatcher(store, inventory)
+        self._writer = Writer(
+            self._inbox, core, self._recent, store, self._spool, self._schedule, self._dispatcher.wake
+        )
+        self._registry = engine_registry(self._figures())
+        self._coarse = AsyncIOScheduler(timezone="UTC")
+        self._web: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reloading = asyncio.Lock()
+        self._stopping = False
+
+    @classmethod
+    async def open(cls, directory: Path) -> Monitor:
+        """Read the configuration, open and lock the store, and take up where the last run ended.
+
+        Raises ConfigError, StoreUnavailableError or StoreInUseError.
+        """
+        inventory = await asyncio.to_thread(load, directory, environ=os.environ)
+        store = await Store.open(inventory.settings.store)
+        try:
+            await store.take_lock(f"{socket.gethostname()} pid {os.getpid()} agent {inventory.settings.agent}")
+            await store.sync_inventory(inventory)
+            memory, now = await store.load_memory()
+            monitor = cls(directory, inventory, store, Core(rules_of(inventory), memory))
+            await monitor._recover(now)
+        except BaseException:
+            await store.aclose()
+            raise
+        return monitor
+
+    async def _recover(self, now: dict[str, CheckNow]) -> None:
+        """Feed the core what was saved after the last snapshot, and rebuild the rollups that were open then."""
+        self._recent.restore(now.values())
+        snapshot = {check: row.state.last_at_ms for check, row in now.items()}
+        last_ms = max(snapshot.values(), default=0)
+        if not last_ms:
+            return
+        results = []
+        async for result in self._store.export_results(last_ms - last_ms % ROLLUP_MS - ROLLUP_MS, _now_ms() + 1):
+            is_new = result.at_ms > snapshot.get(result.check, 0)
+            self._recent.add(result, to_spark=is_new)
+            if is_new:
+                results.append(result)
+        batch, _ = self._writer.decide(results, _now_ms(), caught_up=False)
+        await self._store.save(batch)
+        log.info("recovered", results=len(results), checks=len(now))
+
+    async def start(self) -> None:
+        """Begin to probe, write, send and listen."""
+        host, port = self.inventory.settings.listen.rsplit(":", 1)
+        self._web = web.AppRunner(create_listener(self), access_log=None)
+        await self._web.setup()
+        await web.TCPSite(self._web, host.strip("[]"), int(port)).start()
+        self._tasks = [
+            asyncio.create_task(self._writer.run(), name="writer"),
+            asyncio.create_task(self._dispatcher.run(), name="dispatcher"),
+        ]
+        self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
+        self._coarse.start()
+        self._schedule.run(self._jobs)
+        log.info("monitoring", checks=len(self._jobs), targets=len(self.inventory.targets), listen=f"{host}:{port}")
+
+    async def wait(self) -> None:
+        """Return when one of the engine's own tasks ends, which only a bug or `stop` makes it do."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopping:
+            for task in done:
+                task.result()
+
+    async def stop(self) -> None:
+        """Stop cleanly: no new runs, then save what was measured, then close."""
+        self._stopping = True
+        self._schedule.stop()
+        await self._runner.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._writer.drain(), STOP_GRACE_S)
+        except TimeoutError:
+            log.error("could not save everything in time", results=len(self._inbox))
+        if self._coarse.running:
+            self._coarse.shutdown(wait=False)
+        if self._web is not None:
+            await self._web.cleanup()
+        await self.resources.aclose()
+        self._spool.close()
+        await self._store.aclose()
+        log.info("stopped")
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again; return its problems, and keep the one in force if there are any."""
+        async with self._reloading:
+            try:
+                inventory = await asyncio.to_thread(load, self._directory, environ=os.environ)
+            except ConfigError as error:
+                log.error("the configuration is not in order; the one in force stays", problems=len(error.problems))
+                return [str(problem) for problem in error.problems]
+            fixed = _fixed_settings(self.inventory, inventory)
+            if fixed:
+                return [f"settings.{name} cannot change while running: restart the monitor" for name in fixed]
+            await self._store.sync_inventory(inventory)
+            self._take(inventory)
+        return []
+
+    def _take(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+        self._jobs = jobs_of(inventory.checks.values())
+        self._labels = check_labels(inventory)
+        self._recent.jobs = self._jobs
+        self._writer.defer(self._core.replace_rules(rules_of(inventory)))
+        self._dispatcher.replace_inventory(inventory)
+        self._schedule.run(self._jobs)
+        log.info("reloaded", checks=len(self._jobs), targets=len(inventory.targets))
+
+    def problems(self) -> list[str]:
+        """Return why the engine is not ready, one line each; empty when it is."""
+        problems = []
+        if not self._tasks or any(task.done() for task in self._tasks):
+            problems.append("the engine is not running")
+        if not self._writer.store_available:
+            problems.append("the store is away; results wait in the spool")
+        if len(self._inbox) >= self._inbox.limit:
+            problems.append("the queue of results is full")
+        return problems
+
+    async def metrics(self) -> str:
+        """Return the page of `/metrics`."""
+        memory = self._core.memory
+        states = {check: state.state for check, state in memory.checks.items()}
+        last, targets = dict(self._recent.last), dict(memory.targets)
+        text = await asyncio.to_thread(checks_text, self._labels, last, states, targets)
+        return text + engine_text(self._registry)
+
+    async def _forget_old(self) -> None:
+        await self._store.forget_results(_now_ms() - RAW_RETENTION_S * 1000)
+
+    def _figures(self) -> list[Figure]:
+        """Return the engine's own figures, to be read when they are asked for."""
+        return [
+            ("gauge", "thongsuot_checks", "Checks in the schedule", lambda: len(self._jobs)),
+            ("counter", "thongsuot_results_saved", "Results saved in the store", lambda: self._writer.saved),
+            ("gauge", "thongsuot_queue_results", "Results waiting to be saved", lambda: len(self._inbox)),
+            ("gauge", "thongsuot_queue_limit", "Results that may wait", lambda: self._inbox.limit),
+            ("gauge", "thongsuot_seats_taken", "Checks running now", lambda: len(self._runner.running)),
+            ("gauge", "thongsuot_seats_waited_for", "Checks waiting for a seat", lambda: self._runner.waiting),
+            ("counter", "thongsuot_turns_missed", "Turns missed: still running", lambda: self._schedule.missed),
+            ("gauge", "thongsuot_lateness_max_seconds", "Latest start since last read", self._schedule.take_lateness),
+            ("gauge", "thongsuot_store_available", "Last save succeeded", lambda: self._writer.store_available),
+            ("gauge", "thongsuot_spool_bytes", "Bytes waiting on disk", self._spool.pending),
+            ("gauge", "thongsuot_open_incidents", "Open incidents", lambda: len(self._core.memory.incidents)),
+            ("counter", "thongsuot_notifications_delivered", "Delivered", lambda: self._dispatcher.delivered),
+            ("counter", "thongsuot_notifications_failed", "Failed tries", lambda: self._dispatcher.failed),
+            ("counter", "thongsuot_notifications_given_up", "Given up", lambda: self._dispatcher.given_up),
+        ]
+
+
+async def serve(directory: Path) -> None:
+    """Run a monitor until SIGTERM or SIGINT; SIGHUP reloads.
+
+    Raises ConfigError, StoreUnavailableError or StoreInUseError when it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    monitor = await Monitor.open(directory)
+    background: set[asyncio.Task[list[str]]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(monitor.reload())
+        background.add(task)
+        task.add_done_callback(background.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await monitor.start()
+        await _first(stop.wait, monitor.wait)
+    finally:
+        await monitor.stop()
+
+
+async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
+    tasks = [asyncio.ensure_future(wait()) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fixed_settings(before: Inventory, after: Inventory) -> list[str]:
+    """Return the settings that differ and are only read at the start."""
+    names = ("store", "agent", "listen", "seats", "queue", "spool")
+    return [name for name in names if getattr(before.settings, name) != getattr(after.settings, name)]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,309 @@
+"""The command line. Exit status: 0 fine, 1 what was looked at is not fine, 2 wrong use or configuration,
+3 could not measure.
+
+Each command imports what it needs when it runs: `thongsuot probe` must answer within 0.6 s of a cold start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from config.model import Inventory
+
+FINE, NOT_FINE, WRONG_USE, NOT_MEASURED = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="thongsuot",
+    help="Thông Suốt: watches the connections that a country's public data runs on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db_app = typer.Typer(help="Migrations and care of the store.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+
+def _default_config() -> Path:
+    return Path(os.environ.get("THONGSUOT_CONFIG", "thongsuot.d"))
+
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", "-c", help="Directory of the configuration.", default_factory=_default_config),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def fail(status: int, *lines: str) -> NoReturn:
+    """End with that exit status, saying why on standard error."""
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201 - this is what the command line is for
+    raise typer.Exit(status)
+
+
+def say(line: str) -> None:
+    """Print one line on standard output."""
+    print(line)  # noqa: T201 - this is what the command line is for
+
+
+def load_inventory(directory: Path) -> Inventory:
+    """Load the configuration, or end with all its problems and exit status 2."""
+    from config.errors import ConfigError
+    from config.loader import load
+
+    try:
+        return load(directory, environ=os.environ)
+    except ConfigError as error:
+        fail(WRONG_USE, *(str(problem) for problem in error.problems))
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on uvloop."""
+    import uvloop
+
+    return uvloop.run(main)
+
+
+@app.command()
+def up(config: Config) -> None:
+    """Start the monitor and the web process, and keep both running."""
+    from monitor.logs import set_up_logs
+    from monitor.supervisor import monitor_program, supervise, web_program
+
+    load_inventory(config)
+    set_up_logs()
+    raise typer.Exit(run(supervise((monitor_program(config), web_program(config)))))
+
+
+@app.command("monitor")
+def run_monitor(config: Config) -> None:
+    """Start the monitor alone: probes, states, alerts. SIGHUP reloads, SIGTERM stops."""
+    _serve(config)
+
+
+@app.command()
+def agent(config: Config) -> None:
+    """Start a process that runs checks from a site. With the embedded store it is the monitor itself."""
+    _serve(config)
+
+
+def _serve(config: Path) -> None:
+    from config.errors import ConfigError
+    from monitor.app import serve
+    from monitor.logs import set_up_logs
+    from monitor.store import StoreInUseError, StoreUnavailableError
+
+    set_up_logs()
+    try:
+        run(serve(config))
+    except ConfigError as error:
+        fail(WRONG_USE, *(str(problem) for problem in error.problems))
+    except StoreInUseError as error:
+        fail(WRONG_USE, str(error))
+    except (StoreUnavailableError, OSError) as error:
+        fail(NOT_MEASURED, str(error))
+
+
+@app.command()
+def web(config: Config) -> None:
+    """Start the web process alone."""
+    settings = load_inventory(config).settings
+    # The store's address may hold a password: it goes by the environment, which other users cannot read.
+    environ = {**os.environ, "THONGSUOT_STORE": settings.store}
+    command = [sys.executable, "-m", "dashboards", "--listen", settings.web, "--language", settings.language]
+    os.execve(sys.executable, command, environ)  # noqa: S606 - our own interpreter, no shell
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--directory", help="Where the simulation keeps its files.")] = Path(
+        "data/demo"
+    ),
+) -> None:
+    """Start a simulated country on loopback, with faults that come and go, and the product watching it."""
+    from monitor.logs import set_up_logs
+    from monitor.supervisor import run_demo
+
+    set_up_logs()
+    say("Thông Suốt — dữ liệu mô phỏng / simulated data: http://127.0.0.1:8050")
+    try:
+        raise typer.Exit(run(run_demo(directory)))
+    except RuntimeError as error:
+        fail(NOT_MEASURED, str(error))
+
+
+@app.command()
+def reflector(
+    listen: Annotated[str, typer.Option("--listen", help="Address and port.")] = "127.0.0.1:862",
+    allow: Annotated[list[str] | None, typer.Option("--allow", help="Network that may ask (repeat).")] = None,
+    rate: Annotated[int, typer.Option("--rate", min=1, help="Packets per second and source.")] = 1000,
+) -> None:
+    """Answer STAMP test packets (RFC 8762): the other end of the `stamp` probe."""
+    from monitor.cli_reflector import serve_until_stopped
+
+    serve_until_stopped(listen, allow or ["127.0.0.0/8", "::1/128"], rate)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="A directory; it is made if it is not there.")]) -> None:
+    """Write a commented starter configuration."""
+    from config.starter import write
+
+    try:
+        written = write(directory)
+    except FileExistsError as error:
+        fail(WRONG_USE, f"{error}: nothing was written")
+    for path in written:
+        say(str(path))
+
+
+@app.command()
+def validate(config: Config, as_json: Json = False) -> None:
+    """Check the configuration and list all problems, with file and line."""
+    from monitor.cli_config import validate_config
+
+    raise typer.Exit(validate_config(config, as_json=as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a configuration file."""
+    import orjson
+
+    from config.schema import json_schema
+
+    say(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command()
+def probe(
+    kind: Annotated[str, typer.Argument(help="Probe kind, such as http, tcp, icmp.")],
+    address: Annotated[str, typer.Argument(help="What the kind calls its address.")],
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="A parameter; the value is read as YAML.")
+    ] = None,
+    timeout: Annotated[str, typer.Option("--timeout", help="Deadline of the whole run.")] = "5s",
+    as_json: Json = False,
+) -> None:
+    """Run one probe once and explain what it found."""
+    from monitor.cli_probe import probe_once
+
+    raise typer.Exit(probe_once(kind, address, parameters or [], timeout, as_json=as_json))
+
+
+@app.command()
+def status(config: Config, as_json: Json = False) -> None:
+    """Say what is not up, and why."""
+    from monitor.cli_status import show_status
+
+    raise typer.Exit(run(show_status(load_inventory(config).settings.store, as_json=as_json)))
+
+
+@app.command()
+def availability(
+    from_: Annotated[str, typer.Option("--from", help="Start, such as 2026-11-01 or 2026-11-01T08:00:00+07:00.")],
+    to: Annotated[str, typer.Option("--to", help="End; it does not belong to the period.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Directory of the configuration.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="One target only.")] = None,
+    results: Annotated[Path | None, typer.Option("--results", help="A file of results instead of the store.")] = None,
+    now: Annotated[str | None, typer.Option("--now", help="With --results: the moment to judge from.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how available targets were over a period."""
+    from monitor.cli_availability import Request, show_availability
+
+    request = Request(from_, to, config, target, results, now, as_json)
+    raise typer.Exit(run(show_availability(request)))
+
+
+@app.command()
+def replay(
+    results: Annotated[Path, typer.Argument(help="Results as JSON Lines, .gz and .zst too.")],
+    config: Config,
+    until: Annotated[str | None, typer.Option("--until", help="Let time pass until then.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the rules over recorded results and print what would have happened, as JSON Lines."""
+    from monitor.cli_replay import replay_file
+
+    raise typer.Exit(replay_file(results, config, until, as_json=as_json))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Results as JSON Lines, .gz and .zst too.")], config: Config
+) -> None:
+    """Import results into the store; importing twice changes nothing."""
+    from monitor.cli_transfer import import_file
+
+    raise typer.Exit(run(import_file(file, load_inventory(config).settings.store)))
+
+
+@app.command("export")
+def export(
+    from_: Annotated[str, typer.Option("--from", help="Start.")],
+    to: Annotated[str, typer.Option("--to", help="End; it does not belong to the period.")],
+    config: Config,
+    out: Annotated[Path | None, typer.Option("--out", help="File (.gz and .zst compress); default: standard output.")] = (
+        None
+    ),
+) -> None:
+    """Export results as JSON Lines."""
+    from monitor.cli_transfer import export_file
+
+    settings = load_inventory(config).settings
+    raise typer.Exit(run(export_file(from_, to, settings, out)))
+
+
+@app.command()
+def reload(config: Config) -> None:
+    """Make the running monitor read its configuration again."""
+    from monitor.cli_config import reload_monitor
+
+    raise typer.Exit(reload_monitor(load_inventory(config).settings.listen))
+
+
+@db_app.command("upgrade")
+def db_upgrade(config: Config) -> None:
+    """Bring the store's schema up to date."""
+    from monitor.cli_transfer import upgrade_store
+
+    raise typer.Exit(run(upgrade_store(load_inventory(config).settings.store)))
+
+
+@db_app.command("check")
+def db_check(config: Config) -> None:
+    """Check the store's schema and integrity."""
+    from monitor.cli_transfer import check_store
+
+    raise typer.Exit(run(check_store(load_inventory(config).settings.store)))
+
+
+@db_app.command("backup")
+def db_backup(file: Annotated[Path, typer.Argument(help="Where to write the copy.")], config: Config) -> None:
+    """Copy the store while it is in use."""
+    from monitor.cli_transfer import backup_store
+
+    raise typer.Exit(run(backup_store(load_inventory(config).settings.store, file)))
+
+
+@db_app.command("vacuum")
+def db_vacuum(config: Config) -> None:
+    """Give back the space of what was deleted."""
+    from monitor.cli_transfer import vacuum_store
+
+    raise typer.Exit(run(vacuum_store(load_inventory(config).settings.store)))

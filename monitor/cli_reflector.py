@@ -1,0 +1,3 @@
+"""`thongsuot reflector`: the other end of the `stamp` probe."""
+
+from __future__ import annotations

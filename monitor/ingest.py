@@ -1,0 +1,259 @@
+"""The single writer: drains results in batches, lets the core decide, and saves all of it in one transaction.
+
+The queue before it is bounded. A full queue holds the runner's seats, which slows probing and shows in a metric;
+it never drops. While the store is away, batches go to the spool on disk, in order, and are delivered once when
+it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import structlog
+
+from alerts.core import Core
+from alerts.model import Event, Flapping, IncidentEvent, Notification, Result, RunNow, Transition
+from monitor.recent import Recent
+from monitor.records import Batch, TargetNow
+from monitor.schedule import Schedule
+from monitor.spool import Spool, SpoolFullError
+from monitor.store import Store, StoreUnavailableError
+
+log = structlog.get_logger()
+
+BATCH_RESULTS = 5_000
+"""Most results in one transaction."""
+PAUSE_S = 0.1
+"""Time between two transactions: what a result waits at most before it is decided and saved."""
+SNAPSHOT_S = 5.0
+"""How often the latest of every check that had a result is saved; changes of state are saved at once."""
+RETRY_S = 1.0
+"""How long to wait before the store, or a full spool, is tried again."""
+
+
+class Inbox:
+    """The bounded queue between runner and writer."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[Result] = asyncio.Queue(maxsize=limit)
+        self.limit = limit
+
+    async def put(self, result: Result) -> None:
+        """Add a result, waiting while the queue is full."""
+        try:
+            self._queue.put_nowait(result)
+        except asyncio.QueueFull:
+            await self._queue.put(result)
+
+    def drain(self, limit: int) -> list[Result]:
+        """Take up to `limit` results without waiting, oldest first."""
+        count = min(limit, self._queue.qsize())
+        return [self._queue.get_nowait() for _ in range(count)]
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+
+class Writer:
+    """Drains the inbox, decides, and saves.
+
+    Attributes:
+        saved: results saved in the store; spooled: batches that went to the spool.
+        store_available: whether the last attempt to save succeeded.
+        saved_at_ms: when a transaction was last committed, 0 before the first.
+
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        core: Core,
+        recent: Recent,
+        store: Store,
+        spool: Spool,
+        schedule: Schedule,
+        notify: Callable[[], None],
+    ) -> None:
+        self._inbox = inbox
+        self._core = core
+        self._recent = recent
+        self._store = store
+        self._spool = spool
+        self._schedule = schedule
+        self._notify = notify
+        self._snapshot_at = 0.0
+        self._failed_at = 0.0
+        self._deferred: list[Event] = []
+        self.saved = 0
+        self.spooled = 0
+        self.store_available = True
+        self.saved_at_ms = 0
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self.write()
+            if len(self._inbox) < BATCH_RESULTS:
+                await asyncio.sleep(PAUSE_S)
+
+    async def drain(self) -> None:
+        """Save everything that is left, and the latest of every check: the last thing before a clean stop."""
+        while len(self._inbox):
+            await self.write()
+        self._snapshot_at = 0.0
+        await self.write()
+
+    def defer(self, events: Iterable[Event]) -> None:
+        """Save these events, decided elsewhere (a reload), with the next batch."""
+        self._deferred += events
+
+    async def write(self) -> None:
+        """Take what is in the inbox, decide, and save it."""
+        results = self._inbox.drain(BATCH_RESULTS)
+        now_ms = time.time_ns() // 1_000_000
+        batch, run_now = self.decide(results, now_ms, caught_up=not len(self._inbox))
+        # Answers that decide something are fetched before the disk is waited for.
+        self._schedule.run_now(run_now)
+        for result in results:
+            if self._core.confirming(result.check):
+                self._schedule.retry(result.check, result.at_ms / 1000)
+        await self._save(batch, now_ms)
+
+    def decide(self, results: list[Result], now_ms: int, *, caught_up: bool) -> tuple[Batch, list[str]]:
+        """Let the core decide on results and on the time passed; return what to save and what to run at once.
+
+        Time is only let pass when the writer has caught up: results still in the queue would otherwise look
+        like silence.
+        """
+        results.sort(key=_known_at)
+        events, self._deferred = self._deferred, []
+        feed, add = self._core.feed, self._recent.add
+        for result in results:
+            events += feed(result)
+            add(result)
+        if caught_up:
+            events += self._core.advance(now_ms)
+        batch, run_now = _sorted_out(events)
+        batch.results = results
+        self._add_states(batch, now_ms)
+        return batch, run_now
+
+    def _add_states(self, batch: Batch, now_ms: int) -> None:
+        core, recent = self._core, self._recent
+        checks = set(core.changed_checks)
+        if time.monotonic() - self._snapshot_at >= SNAPSHOT_S:
+            self._snapshot_at = time.monotonic()
+            checks |= recent.take_touched_checks()
+            batch.rollups = recent.take_rollups(now_ms)
+        states = core.memory.checks
+        batch.checks = [recent.check_now(check, states[check]) for check in checks if check in states]
+        targets = core.memory.targets
+        batch.targets = [TargetNow(target, targets[target]) for target in core.changed_targets if target in targets]
+        core.changed_checks.clear()
+        core.changed_targets.clear()
+
+    async def _save(self, batch: Batch, now_ms: int) -> None:
+        if self._spool.pending() or not self.store_available:
+            await self._to_spool(batch)
+            await self._deliver_spool()
+            return
+        try:
+            await self._store.save(batch)
+        except StoreUnavailableError as error:
+            self._store_lost(error)
+            await self._to_spool(batch)
+            return
+        self._committed(batch, now_ms)
+        await self._beat(now_ms)
+
+    async def _beat(self, now_ms: int) -> None:
+        try:
+            await self._store.beat(now_ms)
+        except StoreUnavailableError as error:
+            self._store_lost(error)
+
+    async def _to_spool(self, batch: Batch) -> None:
+        if _is_empty(batch):
+            return
+        while True:
+            try:
+                await asyncio.to_thread(self._spool.append, batch)
+            except (SpoolFullError, OSError) as error:
+                # Neither store nor spool takes it: hold on to it. The inbox fills up and probing slows down.
+                log.error("the spool takes no more; probing will slow down", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                await self._deliver_spool()
+            else:
+                self.spooled += 1
+                return
+
+    async def _deliver_spool(self) -> None:
+        """Move the spool into the store, oldest first; stop at the first refusal and try again later."""
+        if time.monotonic() - self._failed_at < RETRY_S:
+            return
+        try:
+            for token, batch in islice(self._spool.drain(), 100):
+                await self._store.save(batch)
+                self._spool.done(token)
+                self._committed(batch, time.time_ns() // 1_000_000)
+        except StoreUnavailableError as error:
+            self._store_lost(error)
+            return
+        if not self.store_available:
+            log.info("the store is back")
+        self.store_available = True
+        await self._beat(time.time_ns() // 1_000_000)
+
+    def _store_lost(self, error: Exception) -> None:
+        self._failed_at = time.monotonic()
+        if self.store_available:
+            log.error("the store is away; results go to the spool", error=str(error))
+        self.store_available = False
+
+    def _committed(self, batch: Batch, now_ms: int) -> None:
+        self.saved += len(batch.results)
+        self.saved_at_ms = now_ms
+        if batch.notifications:
+            self._notify()
+
+
+def _known_at(result: Result) -> int:
+    return result.known_at_ms
+
+
+def _is_empty(batch: Batch) -> bool:
+    return not any(
+        (
+            batch.results,
+            batch.transitions,
+            batch.incidents,
+            batch.notifications,
+            batch.checks,
+            batch.targets,
+            batch.rollups,
+        )
+    )
+
+
+def _sorted_out(events: Iterable[Event]) -> tuple[Batch, list[str]]:
+    """Sort events into what is saved and the checks that should run at once."""
+    batch = Batch()
+    incidents = {}
+    run_now: list[str] = []
+    for event in events:
+        match event:
+            case Transition():
+                batch.transitions.append(event)
+            case IncidentEvent():
+                incidents[event.incident.id] = event.incident
+            case Notification():
+                batch.notifications.append(event)
+            case RunNow():
+                run_now += event.checks
+            case Flapping():
+                pass  # it is part of the states
+    batch.incidents = list(incidents.values())
+    return batch, run_now

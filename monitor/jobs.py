@@ -1,0 +1,80 @@
+"""Jobs: checks made ready to run, with their probe, validated parameters and compiled conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alerts.model import Result
+from config.model import Check
+from probes import registry
+from probes.conditions import Condition, compile_condition
+from probes.model import Context, Failure, Layer, Measurement, Probe
+
+_ANSWERED = frozenset({Layer.APPLICATION, Layer.DATA})
+"""Layers whose failures are answers: the wrong ones, but the time that they took is a latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A check made ready to run.
+
+    Attributes:
+        id: the check's id.
+        run: the probe's function; params: what it is given.
+        timeout_s, interval_s, retry_interval_s: as configured, in seconds.
+        down_when, degraded_when: compiled conditions.
+        latency: name of the sample that is this kind's latency; "" for the whole duration.
+
+    """
+
+    id: str
+    run: Callable[[Any, Context], Awaitable[Measurement]]
+    params: Any
+    timeout_s: float
+    interval_s: float
+    retry_interval_s: float
+    down_when: tuple[Condition, ...] = ()
+    degraded_when: tuple[Condition, ...] = ()
+    latency: str = ""
+
+    def latency_of(self, result: Result) -> float | None:
+        """Return the latency of a result in seconds; None where nobody answered: that is not 0, nor the time-out."""
+        if self.latency:
+            return result.samples.get(self.latency)
+        failure = result.failure
+        answered = failure is None or (failure.layer in _ANSWERED and failure is not Failure.TIMEOUT)
+        return result.duration_s if answered else None
+
+
+def job_of(check: Check) -> Job:
+    """Make a job of a check from the inventory, whose parameters are validated already."""
+    probe = registry.find(check.probe)
+    return Job(
+        id=check.id,
+        run=probe.run,
+        params=check.params,
+        timeout_s=check.timeout_s,
+        interval_s=check.interval_s,
+        retry_interval_s=check.retry_interval_s,
+        down_when=_compiled(check.down_when, probe),
+        degraded_when=_compiled(check.degraded_when, probe),
+        latency=probe.latency,
+    )
+
+
+def jobs_of(checks: Iterable[Check]) -> dict[str, Job]:
+    """Make jobs of all checks, by id."""
+    return {check.id: job_of(check) for check in checks}
+
+
+_programs: dict[tuple[str, str], Condition] = {}
+
+
+def _compiled(sources: Iterable[str], probe: Probe[Any]) -> tuple[Condition, ...]:
+    # The same few conditions stand on thousands of checks: each is compiled once per kind.
+    for source in sources:
+        if (probe.kind, source) not in _programs:
+            _programs[probe.kind, source] = compile_condition(source, probe)
+    return tuple(_programs[probe.kind, source] for source in sources)

@@ -1,0 +1,142 @@
+"""The monitor's own HTTP listener: `/metrics`, `/probe`, `/healthz`, `/readyz`, and the reload of `thongsuot reload`.
+
+It is small on purpose and shares the loop with the probes; whatever takes long runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from alerts.model import Result
+from monitor.jobs import Job
+from monitor.metrics import probe_text
+from monitor.oneshot import MODULES, WrongUseError, prepare
+from monitor.runner import measure
+from probes import registry
+from probes.model import Resources
+
+log = structlog.get_logger()
+
+PROBES_AT_ONCE = 50
+"""How many `/probe` requests run side by side: they must not take the monitor's own turns."""
+PROBE_TIMEOUT_S, PROBE_TIMEOUT_MOST_S = 5.0, 60.0
+SCRAPE_MARGIN_S = 0.5
+"""What is left of Prometheus's scrape time-out for the way back, as blackbox_exporter does."""
+TEXT = "text/plain"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Engine(Protocol):
+    """What the listener asks of the engine."""
+
+    agent: str
+    resources: Resources
+
+    def problems(self) -> list[str]:
+        """Return why the engine is not ready, one line each; empty when it is."""
+
+    async def metrics(self) -> str:
+        """Return the page of `/metrics`."""
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again; return its problems, empty when it is in force."""
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def create_listener(engine: Engine) -> web.Application:
+    """Return the listener's application."""
+    routes = Routes(engine)
+    app = web.Application(client_max_size=4096)
+    app.add_routes(
+        [
+            web.get("/metrics", routes.metrics),
+            web.get("/probe", routes.probe),
+            web.get("/healthz", routes.healthz),
+            web.get("/readyz", routes.readyz),
+            web.post("/-/reload", routes.reload),
+        ]
+    )
+    return app
+
+
+class Routes:
+    """The listener's handlers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._seats = asyncio.Semaphore(PROBES_AT_ONCE)
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Answer that the process is alive."""
+        return web.Response(text="ok\n", content_type=TEXT)
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Answer 200 when results can be taken and saved, 503 with the reasons otherwise."""
+        problems = self._engine.problems()
+        if not problems:
+            return web.Response(text="ok\n", content_type=TEXT)
+        return web.Response(status=503, text="".join(f"{line}\n" for line in problems), content_type=TEXT)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Answer with everything that is known, for Prometheus."""
+        body = (await self._engine.metrics()).encode()
+        return web.Response(body=body, headers={"Content-Type": PROMETHEUS})
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """Run one probe now: `?module=KIND&target=ADDRESS`, as a Prometheus that scraped blackbox_exporter asks."""
+        target, module = request.query.get("target", ""), request.query.get("module", "http_2xx")
+        if not target:
+            return web.Response(status=400, text="the parameter target is missing\n", content_type=TEXT)
+        kind, options = MODULES.get(module, (module, {}))
+        address = _with_scheme(target) if kind == "http" else target
+        try:
+            job = prepare(kind, address, options, _scrape_timeout_s(request))
+        except WrongUseError as error:
+            known = ", ".join(sorted({*MODULES, *registry.kinds()}))
+            text = f"{error}\nmodules: {known}\n"
+            return web.Response(status=400, text=text, content_type=TEXT)
+        result = await self._measure(job)
+        return web.Response(body=probe_text(kind, result).encode(), headers={"Content-Type": PROMETHEUS})
+
+    async def _measure(self, job: Job) -> Result:
+        async with self._seats:
+            return await measure(job, self._engine.resources, self._engine.agent)
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read the configuration again; only this machine may ask. 422 with all problems when it is not in order."""
+        if not _is_local(request):
+            return web.Response(status=403, text="only from this machine\n", content_type=TEXT)
+        problems = await self._engine.reload()
+        if problems:
+            text = "".join(f"{line}\n" for line in problems)
+            return web.Response(status=422, text=text, content_type=TEXT)
+        return web.Response(text="reloaded\n", content_type=TEXT)
+
+
+def _with_scheme(target: str) -> str:
+    """Put http:// before a bare host, as blackbox_exporter does."""
+    return target if "://" in target else f"http://{target}"
+
+
+def _scrape_timeout_s(request: web.Request) -> float:
+    try:
+        asked = float(request.headers["X-Prometheus-Scrape-Timeout-Seconds"]) - SCRAPE_MARGIN_S
+    except (KeyError, ValueError):
+        return PROBE_TIMEOUT_S
+    return min(max(asked, SCRAPE_MARGIN_S), PROBE_TIMEOUT_MOST_S) if math.isfinite(asked) else PROBE_TIMEOUT_S
+
+
+def _is_local(request: web.Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.remote or "").is_loopback and "Origin" not in request.headers
+    except ValueError:
+        return False

@@ -1,0 +1,119 @@
+"""The runner: takes a seat, sets the deadline, calls the probe, judges and stamps the result.
+
+It is the only broad `except` of the product: whatever a probe raises becomes `internal`, with state `unknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import structlog
+
+from alerts.model import Result
+from alerts.outcome import judge
+from monitor.jobs import Job
+from probes.model import Context, Failure, Measurement, Resources
+
+log = structlog.get_logger()
+
+Deliver = Callable[[Result], Awaitable[None]]
+
+
+async def measure(job: Job, resources: Resources, agent: str) -> Result:
+    """Run a job once, within its time-out, and return the stamped result.
+
+    The start is wall-clock time (UTC); the duration comes from the monotonic clock. The probe is cancelled at
+    its deadline, and the phase that it died in decides which failure that is.
+    """
+    loop = asyncio.get_running_loop()
+    at_ms = time.time_ns() // 1_000_000
+    started = perf_counter()
+    context = Context(job.timeout_s, loop.time() + job.timeout_s, resources)
+    try:
+        async with asyncio.timeout_at(context.deadline):
+            measurement = await job.run(job.params, context)
+    except TimeoutError:
+        measurement = _timed_out(context)
+    except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
+        log.exception("a probe raised", check=job.id)
+        measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
+    duration_s = perf_counter() - started
+    state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
+    samples = {name: round(value, 6) for name, value in measurement.samples.items()}
+    return Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
+
+
+def _timed_out(context: Context) -> Measurement:
+    from probes.failures import failure_of_timeout  # noqa: PLC0415 - pulls in ssl and DNS; not on the cold path
+
+    phase = context.phases.current
+    context.phases.end()
+    where = f" in {phase}" if phase else ""
+    message = f"no answer within {context.timeout_s:g} s{where}"
+    return Measurement(context.phases.samples, failure_of_timeout(phase), message)
+
+
+class Runner:
+    """Runs jobs side by side, at most `seats` at once; the others wait in the order in which they came.
+
+    A result is delivered before its seat is free again: when delivery is slow, probing slows down with it.
+
+    Attributes:
+        running: ids of the checks that have a seat or wait for one.
+        waiting: how many wait for a seat.
+
+    """
+
+    def __init__(self, resources: Resources, agent: str, seats: int, deliver: Deliver) -> None:
+        self._resources = resources
+        self._agent = agent
+        self._free = seats
+        self._deliver = deliver
+        self._queue: deque[Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.running: set[str] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a seat."""
+        return len(self._queue)
+
+    def start(self, job: Job) -> bool:
+        """Start the job, or queue it for a seat. Returns False when it is running or waiting already."""
+        if job.id in self.running:
+            return False
+        self.running.add(job.id)
+        if self._free > 0:
+            self._free -= 1
+            self._seat(job)
+        else:
+            self._queue.append(job)
+        return True
+
+    def _seat(self, job: Job) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, job: Job) -> None:
+        try:
+            result = await measure(job, self._resources, self._agent)
+            await self._deliver(result)
+        finally:
+            self.running.discard(job.id)
+            if self._queue:
+                self._seat(self._queue.popleft())
+            else:
+                self._free += 1
+
+    async def aclose(self) -> None:
+        """Drop what waits, stop what runs, and wait for it to end; what was not finished is not a result."""
+        self._queue.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
