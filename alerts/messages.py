@@ -113,7 +113,11 @@ def _data(facts: Facts) -> dict[str, Any]:
 def _template(part: str, language: str) -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     # Plain text: nothing is HTML here, and escaping would spoil names. Markup is not executed by any channel.
-    environment = jinja2.Environment(  # noqa: S701
-        loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    environment = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
     )
     return environment.get_template(f"incident_{part}.{language}.txt.jinja")

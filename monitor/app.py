@@ -12,13 +12,13 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
 from alerts.core import Core
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from config.errors import ConfigError
 from config.loader import load
-from config.model import Inventory
 from config.rules import rules_of
+
+from config.model import Inventory
 from monitor.dispatch import Dispatcher
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
@@ -145,7 +145,7 @@ class Monitor:
         try:
             await asyncio.wait_for(self._writer.drain(), STOP_GRACE_S)
         except TimeoutError:
-            log.error("could not save everything in time", results=len(self._inbox))
+            log.critical("could not save everything in time", results=len(self._inbox))
         if self._coarse.running:
             self._coarse.shutdown(wait=False)
         if self._web is not None:
@@ -161,7 +161,7 @@ class Monitor:
             try:
                 inventory = await asyncio.to_thread(load, self._directory, environ=os.environ)
             except ConfigError as error:
-                log.error("the configuration is not in order; the one in force stays", problems=len(error.problems))
+                log.warning("the configuration is not in order; the one in force stays", problems=len(error.problems))
                 return [str(problem) for problem in error.problems]
             fixed = _fixed_settings(self.inventory, inventory)
             if fixed:

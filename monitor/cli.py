@@ -1,5 +1,6 @@
-"""The command line. Exit status: 0 fine, 1 what was looked at is not fine, 2 wrong use or configuration,
-3 could not measure.
+"""The command line.
+
+Exit status: 0 fine, 1 what was looked at is not fine, 2 wrong use or configuration, 3 could not measure.
 
 Each command imports what it needs when it runs: `thongsuot probe` must answer within 0.6 s of a cold start.
 """
@@ -103,6 +104,7 @@ def agent(config: Config) -> None:
 
 def _serve(config: Path) -> None:
     from config.errors import ConfigError
+
     from monitor.app import serve
     from monitor.logs import set_up_logs
     from monitor.store import StoreInUseError, StoreUnavailableError
@@ -183,7 +185,6 @@ def validate(config: Config, as_json: Json = False) -> None:
 def schema() -> None:
     """Print the JSON Schema of a configuration file."""
     import orjson
-
     from config.schema import json_schema
 
     say(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())
@@ -258,9 +259,9 @@ def export(
     from_: Annotated[str, typer.Option("--from", help="Start.")],
     to: Annotated[str, typer.Option("--to", help="End; it does not belong to the period.")],
     config: Config,
-    out: Annotated[Path | None, typer.Option("--out", help="File (.gz and .zst compress); default: standard output.")] = (
-        None
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File (.gz and .zst compress); default: standard output.")
+    ] = (None),
 ) -> None:
     """Export results as JSON Lines."""
     from monitor.cli_transfer import export_file

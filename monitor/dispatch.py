@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -70,10 +71,8 @@ class Dispatcher:
                 sent = 0
             if sent:
                 continue
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._something.wait(), IDLE_S)
-            except TimeoutError:
-                pass
             self._something.clear()
 
     async def send_due(self) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 import structlog
-
 from alerts.core import Core
+
 from alerts.model import Event, Flapping, IncidentEvent, Notification, Result, RunNow, Transition
 from monitor.recent import Recent
 from monitor.records import Batch, TargetNow
@@ -183,7 +183,7 @@ class Writer:
                 await asyncio.to_thread(self._spool.append, batch)
             except (SpoolFullError, OSError) as error:
                 # Neither store nor spool takes it: hold on to it. The inbox fills up and probing slows down.
-                log.error("the spool takes no more; probing will slow down", error=str(error))
+                log.critical("the spool takes no more; probing will slow down", error=str(error))
                 await asyncio.sleep(RETRY_S)
                 await self._deliver_spool()
             else:

@@ -38,7 +38,7 @@ async def measure(job: Job, resources: Resources, agent: str) -> Result:
             measurement = await job.run(job.params, context)
     except TimeoutError:
         measurement = _timed_out(context)
-    except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
+    except Exception as error:
         log.exception("a probe raised", check=job.id)
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
     duration_s = perf_counter() - started

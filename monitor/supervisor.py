@@ -101,9 +101,7 @@ async def start_country(directory: Path) -> tuple[asyncio.subprocess.Process, Pa
     Raises RuntimeError when it does not come up.
     """
     command = (sys.executable, "-m", "monitor.demo", "--directory", str(directory))
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
     if process.stdout is None:
         raise RuntimeError("the simulated country has no output to read")
     line = await process.stdout.readline()

@@ -108,8 +108,9 @@ def compile_condition(source: str, probe: Probe[Any]) -> Condition:
         program = environment.compile(source)
     except RuntimeError as error:
         raise ConditionError(_explain(str(error), source, declared)) from None
-    if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
-        message = f"{source!r} is not a condition: it gives {program.return_type().name().lower()}, not true or false"
+    gives = "a number" if source.strip() in probe.samples else program.return_type().name().lower()
+    if gives not in ("bool", "dyn"):
+        message = f"{source!r} is not a condition: it gives {gives}, not true or false"
         raise ConditionError(message)
     bare = _STRING_LITERAL.sub(lambda literal: literal[0] if _is_index(source, literal) else '""', source)
     paths = tuple(dict.fromkeys(_PATH.findall(bare)))

@@ -35,9 +35,9 @@ _SIZE_UNITS_BYTES = {
 }
 _RATE_UNITS_BPS = {"bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6, "gbit/s": 1e9, "tbit/s": 1e12}
 
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Zµ]+)")
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*\Z")
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+/s)\s*\Z")
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Zµ]+)")
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*\Z")
+_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+/s)\s*\Z")
 
 
 def parse_duration(text: str) -> float:
