@@ -1,0 +1,136 @@
+"""The monitor's own listener, over a real socket."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from alerts.model import Result, State
+from monitor.listener import create_listener
+from monitor.metrics import checks_text, engine_registry, engine_text, escape, probe_text
+from probes.model import Resources
+
+
+class Engine:
+    """An engine that is as ready as it is told to be."""
+
+    def __init__(self) -> None:
+        self.agent = "hn-1"
+        self.resources = Resources()
+        self.not_ready: list[str] = []
+        self.bad_config: list[str] = []
+
+    def problems(self) -> list[str]:
+        return self.not_ready
+
+    async def metrics(self) -> str:
+        return engine_text(engine_registry([("gauge", "thongsuot_checks", "Checks", lambda: 7)]))
+
+    async def reload(self) -> list[str]:
+        return self.bad_config
+
+
+class Served:
+    """A served engine and a client of it."""
+
+    def __init__(self, engine: Engine, client: aiohttp.ClientSession) -> None:
+        self.engine, self.client = engine, client
+
+    async def get(self, path: str, **more: dict[str, str]) -> tuple[int, str]:
+        async with self.client.get(path, **more) as answer:
+            return answer.status, await answer.text()
+
+    async def post(self, path: str, **more: dict[str, str]) -> tuple[int, str]:
+        async with self.client.post(path, **more) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    engine = Engine()
+    runner = web.AppRunner(create_listener(engine), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
+        yield Served(engine, client)
+    await runner.cleanup()
+    await engine.resources.aclose()
+
+
+async def test_alive_is_not_yet_ready(served: Served) -> None:
+    served.engine.not_ready = ["the store is away; results wait in the spool"]
+    assert (await served.get("/healthz"))[0] == 200
+    assert await served.get("/readyz") == (503, "the store is away; results wait in the spool\n")
+    served.engine.not_ready = []
+    assert (await served.get("/readyz"))[0] == 200
+
+
+async def test_metrics_are_in_the_prometheus_format(served: Served) -> None:
+    async with served.client.get("/metrics") as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert "thongsuot_checks 7.0\n" in await answer.text()
+
+
+async def test_a_prometheus_that_scraped_blackbox_exporter_finds_its_names(served: Served) -> None:
+    port = served.client._base_url.port  # type: ignore[union-attr]
+    status, text = await served.get(f"/probe?module=http_2xx&target=127.0.0.1:{port}/healthz")
+    assert status == 200
+    assert "\nprobe_success 1.0\n" in text
+    assert "\nprobe_http_status_code 200\n" in text
+    for phase in ("resolve", "connect", "processing", "transfer"):
+        assert f'probe_http_duration_seconds{{phase="{phase}"}}' in text
+    status, text = await served.get(f"/probe?module=tcp_connect&target=127.0.0.1:{port}")
+    assert "\nprobe_success 1.0\n" in text
+    status, text = await served.get("/probe?module=tcp_connect&target=127.0.0.1:1")
+    assert status == 200
+    assert "\nprobe_success 0.0\n" in text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?target=", "?target=x&module=nope", "?target=http://[&module=http", "?target=x&module=../model"]
+)
+async def test_a_wrong_question_is_the_askers_fault(served: Served, query: str) -> None:
+    status, text = await served.get(f"/probe{query}")
+    assert status == 400
+    assert text.strip()
+
+
+async def test_the_scrape_time_out_bounds_the_probe(served: Served) -> None:
+    for header in ("1", "nan", "-5", "x", "1e99"):
+        headers = {"X-Prometheus-Scrape-Timeout-Seconds": header}
+        status, _ = await served.get("/probe?module=tcp&target=127.0.0.1:1", headers=headers)
+        assert status == 200
+
+
+async def test_a_reload_tells_all_problems_and_is_not_for_browsers(served: Served) -> None:
+    assert await served.post("/-/reload") == (200, "reloaded\n")
+    served.engine.bad_config = ["a.yaml:1: one", "b.yaml:2: two"]
+    assert await served.post("/-/reload") == (422, "a.yaml:1: one\nb.yaml:2: two\n")
+    status, _ = await served.post("/-/reload", headers={"Origin": "http://evil.example"})
+    assert status == 403
+    assert (await served.get("/-/reload"))[0] == 405
+
+
+def test_label_values_are_escaped() -> None:
+    assert escape('a"b\\c\nd') == 'a\\"b\\\\c\\nd'
+
+
+def test_series_are_grouped_by_name_with_one_header_each() -> None:
+    def result(check: str) -> Result:
+        return Result(check, "a", 1_000, 0.5, State.UP, None, "", {"status": 200, "cert_expires_s": 10})
+
+    labels = {name: ("http", f'check="{name}"') for name in ("a/http", "b/http")}
+    text = checks_text(labels, {name: result(name) for name in labels}, {"a/http": State.UP}, {})
+    assert text.count("# TYPE probe_success gauge") == 1
+    lines = [line for line in text.splitlines() if line.startswith("probe_success")]
+    assert lines == ['probe_success{check="a/http"} 1', 'probe_success{check="b/http"} 1']
+    assert 'probe_ssl_earliest_cert_expiry{check="a/http"} 11.5' in text
+    assert 'thongsuot_check_state{check="a/http"} 0' in text
+
+
+def test_what_was_not_measured_has_no_series() -> None:
+    lost = Result("a/icmp", "a", 0, 1.0, State.DOWN, None, "", {"sent": 1, "loss_ratio": 1.0})
+    text = probe_text("icmp", lost)
+    assert "probe_success 0" in text
+    assert 'phase="rtt"' not in text
