@@ -1,0 +1,155 @@
+"""ICMP echo packets without a socket: RFC 792 (ICMPv4), RFC 4443 (ICMPv6), RFC 1071 (checksum).
+
+An echo request is type, code, checksum, identifier, sequence number and payload; the reply repeats the last three.
+Our payload begins with a random token, because 32 bits of identifier and sequence number can be guessed by anyone
+and come round again; the rest is a pattern that shows whether it was altered on the way.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+HEADER_BYTES: Final = 8
+TOKEN_BYTES: Final = 8
+PROTOCOL: Final = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+
+_HEADER: Final = struct.Struct(">BBHHH")
+_REQUEST: Final = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_REPLY: Final = {socket.AF_INET: 0, socket.AF_INET6: 129}
+
+UNREACHABLE: Final = {
+    # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1
+    (socket.AF_INET, 3, 0): "network unreachable",
+    (socket.AF_INET, 3, 1): "host unreachable",
+    (socket.AF_INET, 3, 2): "protocol unreachable",
+    (socket.AF_INET, 3, 3): "port unreachable",
+    (socket.AF_INET, 3, 4): "fragmentation needed",
+    (socket.AF_INET, 3, 5): "source route failed",
+    (socket.AF_INET, 3, 6): "network unknown",
+    (socket.AF_INET, 3, 7): "host unknown",
+    (socket.AF_INET, 3, 9): "network administratively prohibited",
+    (socket.AF_INET, 3, 10): "host administratively prohibited",
+    (socket.AF_INET, 3, 13): "administratively prohibited",
+    # RFC 4443 section 3.1
+    (socket.AF_INET6, 1, 0): "no route to the destination",
+    (socket.AF_INET6, 1, 1): "administratively prohibited",
+    (socket.AF_INET6, 1, 2): "beyond the scope of the source address",
+    (socket.AF_INET6, 1, 3): "address unreachable",
+    (socket.AF_INET6, 1, 4): "port unreachable",
+    (socket.AF_INET6, 1, 5): "source address refused by policy",
+    (socket.AF_INET6, 1, 6): "route to the destination rejected",
+}
+
+_ERRORS: Final = {
+    # type → what it is, for the types that say that a packet was not delivered
+    (socket.AF_INET, 3): "destination unreachable",
+    (socket.AF_INET, 11): "time exceeded",
+    (socket.AF_INET, 12): "parameter problem",
+    (socket.AF_INET6, 1): "destination unreachable",
+    (socket.AF_INET6, 2): "packet too big",
+    (socket.AF_INET6, 3): "time exceeded",
+    (socket.AF_INET6, 4): "parameter problem",
+}
+
+
+class EchoReply(NamedTuple):
+    """An echo reply's identifier, sequence number and payload."""
+
+    identifier: int
+    number: int
+    payload: bytes
+
+
+class EchoError(NamedTuple):
+    """A router's or host's report on one of our echo requests.
+
+    Attributes:
+        kind: `destination unreachable`, `time exceeded`, `packet too big` or `parameter problem`.
+        detail: the code in words, or the code itself.
+        host: where the request was going; "" when that is known from elsewhere (the error queue).
+        identifier, number: of the request.
+        token: of the request, b"" when the report quotes less (RFC 792 asks for no more than the header).
+
+    """
+
+    kind: str
+    detail: str
+    host: str
+    identifier: int
+    number: int
+    token: bytes
+
+
+@lru_cache(maxsize=256)
+def pattern(size: int) -> bytes:
+    """Return the part of a payload of `size` bytes that follows the token: counting bytes, as ping sends."""
+    return bytes(index & 0xFF for index in range(TOKEN_BYTES, size))
+
+
+def checksum(packet: bytes) -> int:
+    """Return the Internet checksum (RFC 1071) of a packet; of one that carries it, 0 when it is right.
+
+    The one's complement sum of 16-bit words is the number that they form, modulo 2¹⁶ − 1.
+    """
+    if len(packet) % 2:
+        packet += b"\0"
+    return 0xFFFF - (int.from_bytes(packet, "big") % 0xFFFF or 0xFFFF) if any(packet) else 0xFFFF
+
+
+def encode_request(family: socket.AddressFamily, identifier: int, number: int, payload: bytes) -> bytes:
+    """Return an echo request.
+
+    The checksum of ICMPv6 covers addresses that only the kernel knows, so it fills it in (RFC 3542, section 3.1).
+    """
+    packet = _HEADER.pack(_REQUEST[family], 0, 0, identifier, number) + payload
+    if family == socket.AF_INET6:
+        return packet
+    return packet[:2] + checksum(packet).to_bytes(2, "big") + packet[4:]
+
+
+def decode_reply(family: socket.AddressFamily, packet: bytes) -> EchoReply | None:
+    """Return what an ICMP packet says as an echo reply, None when it is none (or a truncated one)."""
+    if len(packet) < HEADER_BYTES + TOKEN_BYTES:
+        return None
+    kind, code, _, identifier, number = _HEADER.unpack_from(packet)
+    if kind != _REPLY[family] or code != 0:
+        return None
+    return EchoReply(identifier, number, packet[HEADER_BYTES:])
+
+
+def decode_error(family: socket.AddressFamily, packet: bytes) -> EchoError | None:
+    """Return what an ICMP error packet reports of one of our echo requests, None when it does not."""
+    if len(packet) < HEADER_BYTES or (family, packet[0]) not in _ERRORS:
+        return None
+    quoted = packet[HEADER_BYTES:]
+    if family == socket.AF_INET:
+        offset, protocol, address = _quoted_ipv4(quoted)
+    else:
+        offset, protocol, address = 40, quoted[6] if len(quoted) >= 40 else -1, quoted[24:40]
+    if protocol != PROTOCOL[family]:
+        return None
+    host = socket.inet_ntop(family, address)
+    return describe_error(family, packet[0], packet[1], quoted[offset:], host)
+
+
+def describe_error(
+    family: socket.AddressFamily, kind: int, code: int, request: bytes, host: str = ""
+) -> EchoError | None:
+    """Return the report that an ICMP type and code make of the echo request that they quote, from its first byte."""
+    what = _ERRORS.get((family, kind))
+    if what is None or len(request) < HEADER_BYTES or request[0] != _REQUEST[family]:
+        return None
+    *_, identifier, number = _HEADER.unpack_from(request)
+    detail = UNREACHABLE.get((family, kind, code), f"code {code}")
+    token = request[HEADER_BYTES : HEADER_BYTES + TOKEN_BYTES]
+    return EchoError(what, detail, host, identifier, number, token if len(token) == TOKEN_BYTES else b"")
+
+
+def _quoted_ipv4(quoted: bytes) -> tuple[int, int, bytes]:
+    """Return the header's length, the protocol and the destination of a quoted IPv4 packet; protocol −1 for none."""
+    if len(quoted) < 20 or quoted[0] >> 4 != 4 or quoted[0] & 0xF < 5:
+        return 0, -1, b""
+    return (quoted[0] & 0xF) * 4, quoted[9], quoted[16:20]

@@ -1,0 +1,284 @@
+"""One socket for all checks of a kind and family: sends their packets, reads what comes back in batches.
+
+The rules:
+
+1. The kernel stamps arrivals (`SO_TIMESTAMPNS`), so that a busy loop delays the reading and never the figure. The
+   send stamp is taken right before the system call (docs/decisions/0010-packet-time-stamps.md).
+2. An answer belongs to a packet when it repeats its key and comes from the host and port that was asked.
+   Everything else is counted in `ignored` and forgotten.
+3. Each wake reads a bounded number of datagrams, so that a flood cannot hold the loop.
+4. What is due is only given up after everything that had already arrived was read: a late loop loses no packet.
+5. When the kernel had to drop arrivals because this process was too slow, what was then lost is `internal`:
+   nobody knows whose packets they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import socket
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final
+
+from probes.failures import OS_FAILURES
+from probes.model import Failure
+from probes.packet_flight import Flight, Stamp, Trouble, round_trip_ns
+from probes.packet_timetable import Timetable
+
+SO_TIMESTAMPNS: Final = 35
+"""Linux's SO_TIMESTAMPNS_OLD (asm-generic/socket.h), which is also the type of its control message."""
+
+SO_MEMINFO: Final = 55
+"""Linux: figures of a socket's memory; the last of nine is how many datagrams were dropped for want of it."""
+
+MSG_ERRQUEUE: Final = socket.MSG_ERRQUEUE
+DATAGRAM_MAX: Final = 65_536
+CONTROL_MAX: Final = 256
+RECEIVE_BUFFER_BYTES: Final = 8 * 1024 * 1024
+READS_PER_WAKE: Final = 512
+READS_PER_TURN: Final = 8192
+
+_TIMESPEC: Final = struct.Struct("@ll")
+_MEMINFO: Final = struct.Struct("@9I")
+_RETRY: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EINTR})
+
+Control = Sequence[tuple[int, int, bytes]]
+
+
+class PacketSocket(ABC):
+    """A shared, unconnected, non-blocking datagram socket and the flights that use it.
+
+    Attributes:
+        ignored: datagrams that belonged to no packet: forged, garbled, or later than their flight.
+
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._timetable = Timetable(self._loop, self._turn)
+        self._waiting: dict[bytes, tuple[Flight, int]] = {}
+        self._by_host: dict[str, dict[Flight, None]] = {}
+        self._buffer = bytearray(DATAGRAM_MAX)
+        self._view = memoryview(self._buffer)
+        self.ignored = 0
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        enlarge_receive_buffer(sock)
+        # Errors of a shared socket wake it with EPOLLERR, on which libuv ends the watch of a plain descriptor;
+        # an epoll of its own, watched in its place, only ever becomes readable.
+        self._epoll = select.epoll()
+        self._epoll.register(sock, select.EPOLLIN | select.EPOLLERR)
+        self._loop.add_reader(self._epoll.fileno(), self._readable)
+
+    # -- what a protocol says ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(self, flight: Flight, index: int) -> bytes:
+        """Return packet `index` of the flight, having added its key and number to the flight."""
+
+    @abstractmethod
+    def decode(self, data: memoryview, control: Control, source: tuple[Any, ...], received_ns: int) -> None:
+        """Look at a datagram: call `answered` or `reported`, or count it as ignored."""
+
+    @abstractmethod
+    def decode_error(self, data: memoryview, control: Control, destination: tuple[Any, ...]) -> None:
+        """Look at one entry of the socket's error queue (only with IP_RECVERR)."""
+
+    @property
+    def dropped(self) -> int:
+        """How many datagrams the kernel has dropped for want of buffer."""
+        return _MEMINFO.unpack(self._sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size))[-1]  # type: ignore[no-any-return]
+
+    # -- what a probe does ---------------------------------------------------------------------------------------
+
+    async def fly(self, flight: Flight) -> None:
+        """Send the flight's packets and return when each is answered, reported or given up."""
+        flight.done = self._loop.create_future()
+        dropped = self.dropped
+        flights = self._by_host.setdefault(flight.destination[0], {})
+        flights[flight] = None
+        try:
+            self._send(flight)
+            self._plan(flight)
+            await flight.done
+        finally:
+            self._timetable.remove(flight)
+            for key in flight.keys:
+                self._waiting.pop(key, None)
+            del flights[flight]
+            if not flights:
+                self._by_host.pop(flight.destination[0], None)
+        if flight.answered < flight.count and self.dropped != dropped:
+            self._doubt(flight)
+
+    def close(self) -> None:
+        """Close the socket; whoever still waits for a flight is cancelled, for there is nothing to report."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._timetable.close()
+        self._sock.close()
+        for flights in self._by_host.values():
+            for flight in flights:
+                if flight.done is not None:
+                    flight.done.cancel()
+
+    # -- for the protocols ---------------------------------------------------------------------------------------
+
+    def answered(
+        self, key: bytes, source: tuple[Any, ...], received_ns: int, ttl: int | None, less_ns: int = 0
+    ) -> Flight | None:
+        """Match an answer; return its flight when it counts, None (and count it) when it does not.
+
+        `less_ns` is what to take off the round trip: the time that the far end says it held the packet.
+        """
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting[0].destination[:2] != source[:2]:
+            self.ignored += 1
+            return None
+        flight, index = waiting
+        now = Stamp(time.monotonic_ns(), time.time_ns())
+        round_trip = round_trip_ns(flight.stamps[index], received_ns, now)
+        if 0 <= less_ns <= round_trip:
+            round_trip -= less_ns
+        counts = flight.take(index, round_trip / 1e9, ttl)
+        self._progress(flight)
+        return flight if counts else None
+
+    def reported(self, flight: Flight, index: int, trouble: Trouble) -> None:
+        """Take a report from the network that a packet did not arrive."""
+        flight.report(index, trouble)
+        self._progress(flight)
+
+    def flights_to(self, host: str) -> list[Flight]:
+        """Return the flights on their way to a host."""
+        return list(self._by_host.get(host, ()))
+
+    def packet_of(self, key: bytes) -> tuple[Flight, int] | None:
+        """Return the flight and index of the packet with that key, if it is on its way."""
+        return self._waiting.get(key)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _send(self, flight: Flight) -> None:
+        index = flight.launched
+        packet = self.encode(flight, index)
+        key = flight.keys[index]
+        self._waiting[key] = (flight, index)
+        flight.send_at = self._loop.time()
+        flight.stamps.append(Stamp(time.monotonic_ns(), time.time_ns()))
+        try:
+            self._sock.sendto(packet, flight.destination)
+        except OSError as error:
+            self._refused(flight, index, packet, error)
+
+    def _refused(self, flight: Flight, index: int, packet: bytes, first: OSError) -> None:
+        """Try once more: on a shared socket the first error may be another packet's, waiting to be read."""
+        self._read_errors()
+        flight.stamps[index] = Stamp(time.monotonic_ns(), time.time_ns())
+        error = first
+        try:
+            self._sock.sendto(packet, flight.destination)
+        except OSError as second:
+            error = second
+        else:
+            return
+        if error.errno in _RETRY:
+            flight.stamps.pop()
+            self._waiting.pop(flight.keys.pop(), None)
+            flight.numbers.pop()
+            return
+        code = error.errno or 0
+        failure = OS_FAILURES.get(code, Failure.INTERNAL)
+        flight.unsent += 1
+        flight.report(index, Trouble(failure, f"could not send: {os.strerror(code).lower()}"))
+
+    def _plan(self, flight: Flight) -> None:
+        if flight.is_settled:
+            _finish(flight)
+        elif flight.launched < flight.count:
+            now = self._loop.time()
+            # Packets that a late loop has held up are not made up for in a burst.
+            self._timetable.put(flight, min(max(flight.send_at + flight.spacing_s, now), flight.end))
+        else:
+            self._timetable.put(flight, flight.closes_at())
+
+    def _progress(self, flight: Flight) -> None:
+        if flight.is_settled:
+            _finish(flight)
+        elif flight.launched == flight.count > 1:
+            self._timetable.put(flight, flight.closes_at())
+
+    def _turn(self, due: list[Flight]) -> None:
+        self._read(READS_PER_TURN)
+        now = self._loop.time()
+        for flight in due:
+            if flight.done is None or flight.done.done():
+                continue
+            if now >= flight.end or (flight.launched == flight.count and now >= flight.closes_at()):
+                _finish(flight)
+                continue
+            if flight.launched < flight.count:
+                self._send(flight)
+            self._plan(flight)
+
+    def _doubt(self, flight: Flight) -> None:
+        doubt = Trouble(Failure.INTERNAL, "this host could not keep up: its receive buffer overflowed")
+        for index in range(flight.launched):
+            flight.report(index, doubt)
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        if self._read(READS_PER_WAKE) == 0:
+            self._read_errors()
+
+    def _read(self, limit: int) -> int:
+        """Read until there is nothing more, `limit` datagrams at most; return how many there were."""
+        for count in range(limit):
+            try:
+                length, control, _, source = self._sock.recvmsg_into([self._buffer], CONTROL_MAX)
+            except BlockingIOError:
+                return count
+            except OSError:
+                # An ICMP error about an earlier packet; its particulars are in the error queue.
+                self._read_errors()
+                continue
+            self.decode(self._view[:length], control, source, received_ns(control))
+        return limit
+
+    def _read_errors(self) -> None:
+        for _ in range(READS_PER_WAKE):
+            try:
+                length, control, _, destination = self._sock.recvmsg_into([self._buffer], 512, MSG_ERRQUEUE)
+            except OSError:
+                return
+            self.decode_error(self._view[:length], control, destination)
+
+
+def received_ns(control: Control) -> int:
+    """Return the kernel's receive stamp in nanoseconds of wall-clock time, 0 where there is none."""
+    for level, kind, value in control:
+        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
+            seconds, nanoseconds = _TIMESPEC.unpack(value)
+            return seconds * 1_000_000_000 + nanoseconds  # type: ignore[no-any-return]
+    return 0
+
+
+def enlarge_receive_buffer(sock: socket.socket) -> None:
+    """Ask for a receive buffer that holds what arrives while the loop is busy elsewhere."""
+    so_rcvbufforce = 33  # beyond net.core.rmem_max, for those with CAP_NET_ADMIN
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, so_rcvbufforce, RECEIVE_BUFFER_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+
+def _finish(flight: Flight) -> None:
+    if flight.done is not None and not flight.done.done():
+        flight.done.set_result(None)
