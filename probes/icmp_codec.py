@@ -12,6 +12,9 @@ import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from probes.model import Failure
+from probes.packet_flight import Trouble
+
 HEADER_BYTES: Final = 8
 TOKEN_BYTES: Final = 8
 PROTOCOL: Final = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
@@ -20,35 +23,38 @@ _HEADER: Final = struct.Struct(">BBHHH")
 _REQUEST: Final = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REPLY: Final = {socket.AF_INET: 0, socket.AF_INET6: 129}
 
-UNREACHABLE: Final = {
-    # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1
-    (socket.AF_INET, 3, 0): "network unreachable",
-    (socket.AF_INET, 3, 1): "host unreachable",
-    (socket.AF_INET, 3, 2): "protocol unreachable",
-    (socket.AF_INET, 3, 3): "port unreachable",
-    (socket.AF_INET, 3, 4): "fragmentation needed",
-    (socket.AF_INET, 3, 5): "source route failed",
-    (socket.AF_INET, 3, 6): "network unknown",
-    (socket.AF_INET, 3, 7): "host unknown",
-    (socket.AF_INET, 3, 9): "network administratively prohibited",
-    (socket.AF_INET, 3, 10): "host administratively prohibited",
-    (socket.AF_INET, 3, 13): "administratively prohibited",
-    # RFC 4443 section 3.1
-    (socket.AF_INET6, 1, 0): "no route to the destination",
-    (socket.AF_INET6, 1, 1): "administratively prohibited",
-    (socket.AF_INET6, 1, 2): "beyond the scope of the source address",
-    (socket.AF_INET6, 1, 3): "address unreachable",
-    (socket.AF_INET6, 1, 4): "port unreachable",
-    (socket.AF_INET6, 1, 5): "source address refused by policy",
-    (socket.AF_INET6, 1, 6): "route to the destination rejected",
+_UNREACHABLE: Final = {
+    socket.AF_INET: {  # RFC 792; RFC 1122, section 3.2.2.1; RFC 1812, section 5.2.7.1
+        0: "network unreachable",
+        1: "host unreachable",
+        2: "protocol unreachable",
+        3: "port unreachable",
+        4: "fragmentation needed",
+        5: "source route failed",
+        6: "network unknown",
+        7: "host unknown",
+        9: "network administratively prohibited",
+        10: "host administratively prohibited",
+        13: "administratively prohibited",
+    },
+    socket.AF_INET6: {  # RFC 4443, section 3.1
+        0: "no route to the destination",
+        1: "administratively prohibited",
+        2: "beyond the scope of the source address",
+        3: "address unreachable",
+        4: "port unreachable",
+        5: "source address refused by policy",
+        6: "route to the destination rejected",
+    },
 }
+_PORT_UNREACHABLE: Final = {(socket.AF_INET, 3, 3), (socket.AF_INET6, 1, 4)}
 
-_ERRORS: Final = {
-    # type → what it is, for the types that say that a packet was not delivered
-    (socket.AF_INET, 3): "destination unreachable",
+# Types that say that a packet was not delivered, in the order in which the kinds of report stand below.
+_UNDELIVERED: Final = {
+    (socket.AF_INET, 3): "unreachable",
     (socket.AF_INET, 11): "time exceeded",
     (socket.AF_INET, 12): "parameter problem",
-    (socket.AF_INET6, 1): "destination unreachable",
+    (socket.AF_INET6, 1): "unreachable",
     (socket.AF_INET6, 2): "packet too big",
     (socket.AF_INET6, 3): "time exceeded",
     (socket.AF_INET6, 4): "parameter problem",
@@ -67,16 +73,14 @@ class EchoError(NamedTuple):
     """A router's or host's report on one of our echo requests.
 
     Attributes:
-        kind: `destination unreachable`, `time exceeded`, `packet too big` or `parameter problem`.
-        detail: the code in words, or the code itself.
-        host: where the request was going; "" when that is known from elsewhere (the error queue).
+        trouble: what it says.
+        host: where the request was going.
         identifier, number: of the request.
         token: of the request, b"" when the report quotes less (RFC 792 asks for no more than the header).
 
     """
 
-    kind: str
-    detail: str
+    trouble: Trouble
     host: str
     identifier: int
     number: int
@@ -122,30 +126,40 @@ def decode_reply(family: socket.AddressFamily, packet: bytes) -> EchoReply | Non
 
 def decode_error(family: socket.AddressFamily, packet: bytes) -> EchoError | None:
     """Return what an ICMP error packet reports of one of our echo requests, None when it does not."""
-    if len(packet) < HEADER_BYTES or (family, packet[0]) not in _ERRORS:
+    trouble = report_of(family, packet[0], packet[1]) if len(packet) >= HEADER_BYTES else None
+    if trouble is None:
         return None
     quoted = packet[HEADER_BYTES:]
-    if family == socket.AF_INET:
-        offset, protocol, address = _quoted_ipv4(quoted)
-    else:
-        offset, protocol, address = 40, quoted[6] if len(quoted) >= 40 else -1, quoted[24:40]
+    offset, protocol, address = _quoted_ipv6(quoted) if family == socket.AF_INET6 else _quoted_ipv4(quoted)
     if protocol != PROTOCOL[family]:
         return None
-    host = socket.inet_ntop(family, address)
-    return describe_error(family, packet[0], packet[1], quoted[offset:], host)
+    return quoted_request(family, trouble, quoted[offset:], socket.inet_ntop(family, address))
 
 
-def describe_error(
-    family: socket.AddressFamily, kind: int, code: int, request: bytes, host: str = ""
-) -> EchoError | None:
-    """Return the report that an ICMP type and code make of the echo request that they quote, from its first byte."""
-    what = _ERRORS.get((family, kind))
-    if what is None or len(request) < HEADER_BYTES or request[0] != _REQUEST[family]:
+def report_of(family: socket.AddressFamily, kind: int, code: int) -> Trouble | None:
+    """Return what an ICMP type and code say of a packet that was not delivered; None for any other type."""
+    what = _UNDELIVERED.get((family, kind))
+    if what is None:
+        return None
+    if what == "time exceeded":
+        return Trouble(Failure.TTL_EXCEEDED, "ICMP time exceeded")
+    detail = _UNREACHABLE[family].get(code, f"unreachable, code {code}") if what == "unreachable" else what
+    refused = (family, kind, code) in _PORT_UNREACHABLE
+    return Trouble(Failure.CONNECT_REFUSED if refused else Failure.NETWORK_UNREACHABLE, f"ICMP {detail}")
+
+
+def quoted_request(family: socket.AddressFamily, trouble: Trouble, request: bytes, host: str) -> EchoError | None:
+    """Return the report on an echo request to `host` that an error quotes from its first byte."""
+    if len(request) < HEADER_BYTES or request[0] != _REQUEST[family]:
         return None
     *_, identifier, number = _HEADER.unpack_from(request)
-    detail = UNREACHABLE.get((family, kind, code), f"code {code}")
     token = request[HEADER_BYTES : HEADER_BYTES + TOKEN_BYTES]
-    return EchoError(what, detail, host, identifier, number, token if len(token) == TOKEN_BYTES else b"")
+    return EchoError(trouble, host, identifier, number, token if len(token) == TOKEN_BYTES else b"")
+
+
+def _quoted_ipv6(quoted: bytes) -> tuple[int, int, bytes]:
+    """Do as `_quoted_ipv4` does; we send no extension headers, so that none can be quoted."""
+    return (40, quoted[6], quoted[24:40]) if len(quoted) >= 40 else (0, -1, b"")
 
 
 def _quoted_ipv4(quoted: bytes) -> tuple[int, int, bytes]:

@@ -22,13 +22,14 @@ from probes.icmp_codec import (
     checksum,
     decode_error,
     decode_reply,
-    describe_error,
     encode_request,
     pattern,
+    quoted_request,
+    report_of,
 )
 from probes.model import Failure
-from probes.packet_flight import Flight, Trouble
-from probes.packet_socket import Control, PacketSocket
+from probes.packet_flight import Flight
+from probes.packet_socket import Control, PacketSocket, ask_for_reports, reports_in
 
 NOT_ALLOWED: Final = (
     "this process may not send ICMP: give it the capability CAP_NET_RAW, or add its group to the sysctl "
@@ -36,10 +37,6 @@ NOT_ALLOWED: Final = (
 )
 
 _IP_RECVTTL: Final = 12  # linux/in.h
-_IP_RECVERR: Final = 11
-_IPV6_RECVERR: Final = 25  # linux/in6.h
-_EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")  # struct sock_extended_err, linux/errqueue.h
-_ORIGIN_ICMP: Final = (2, 3)
 _TOKENS_AT_ONCE: Final = 512
 
 
@@ -103,24 +100,18 @@ class IcmpSocket(PacketSocket):
 
     def decode_error(self, data: memoryview, control: Control, destination: tuple[Any, ...]) -> None:
         """Take an error report from a ping socket's error queue: the request that it is about, and what befell it."""
-        for _, kind, value in control:
-            if kind not in (_IP_RECVERR, _IPV6_RECVERR) or len(value) < _EXTENDED_ERROR.size:
-                continue
-            _, origin, icmp_type, icmp_code, *_ = _EXTENDED_ERROR.unpack_from(value)
-            if origin in _ORIGIN_ICMP:
-                error = describe_error(self._family, icmp_type, icmp_code, bytes(data), destination[0])
-                self._take_error(error)
+        for kind, code in reports_in(control):
+            trouble = report_of(self._family, kind, code)
+            if trouble is not None:
+                self._take_error(quoted_request(self._family, trouble, bytes(data), destination[0]))
 
     def _take_error(self, error: EchoError | None) -> None:
         if error is None or error.identifier != self._identifier:
             self.ignored += 1
             return
-        failure = Failure.TTL_EXCEEDED if error.kind == "time exceeded" else Failure.NETWORK_UNREACHABLE
-        detail = f": {error.detail}" if error.kind == "destination unreachable" else ""
-        trouble = Trouble(failure, f"ICMP {error.kind}{detail}")
         for flight, index in self._packets_of(error):
             if flight.destination[0] == error.host and flight.numbers[index] == error.number:
-                self.reported(flight, index, trouble)
+                self.reported(flight, index, error.trouble)
                 return
         self.ignored += 1
 
@@ -151,13 +142,12 @@ async def open_icmp_socket(family: socket.AddressFamily) -> IcmpSocket:
 
 
 def _ask_for_details(sock: socket.socket, is_raw: bool) -> None:
+    if not is_raw:
+        ask_for_reports(sock)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-        if not is_raw:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     elif not is_raw:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
 
 
 def _without_ip_header(packet: bytes) -> tuple[bytes, int | None]:

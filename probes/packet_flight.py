@@ -76,6 +76,7 @@ class Flight:
         troubles: by packet, what was reported of it instead of an answer.
         unsent: how many of `troubles` never left this host.
         ttl: time to live (hop limit) of the last answer, or None.
+        held_ns: for how long the far end says that it held packets, of each where it said so credibly.
         extras: what the last answer told beyond its round trip, for the kind that sent it.
 
     """
@@ -88,6 +89,7 @@ class Flight:
         "duplicates",
         "end",
         "extras",
+        "held_ns",
         "keys",
         "numbers",
         "rtt_s",
@@ -126,6 +128,7 @@ class Flight:
         self.troubles: dict[int, Trouble] = {}
         self.unsent = 0
         self.ttl: int | None = None
+        self.held_ns: list[int] = []
         self.extras: Any = None
         self.send_at = 0.0
         self.tick = -1

@@ -45,6 +45,12 @@ READS_PER_TURN: Final = 8192
 
 _TIMESPEC: Final = struct.Struct("@ll")
 _MEMINFO: Final = struct.Struct("@9I")
+_EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")  # struct sock_extended_err, linux/errqueue.h
+_ORIGIN_ICMP: Final = (2, 3)
+_RECVERR: Final = {  # linux/in.h, linux/in6.h; each is also the type of its control message
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
 _RETRY: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EINTR})
 
 Control = Sequence[tuple[int, int, bytes]]
@@ -135,7 +141,7 @@ class PacketSocket(ABC):
     ) -> Flight | None:
         """Match an answer; return its flight when it counts, None (and count it) when it does not.
 
-        `less_ns` is what to take off the round trip: the time that the far end says it held the packet.
+        `less_ns` is the time that the far end says it held the packet, to be taken off unless it cannot be true.
         """
         waiting = self._waiting.get(key)
         if waiting is None or waiting[0].destination[:2] != source[:2]:
@@ -144,9 +150,10 @@ class PacketSocket(ABC):
         flight, index = waiting
         now = Stamp(time.monotonic_ns(), time.time_ns())
         round_trip = round_trip_ns(flight.stamps[index], received_ns, now)
-        if 0 <= less_ns <= round_trip:
-            round_trip -= less_ns
-        counts = flight.take(index, round_trip / 1e9, ttl)
+        held_ns = less_ns if 0 < less_ns <= round_trip else 0
+        counts = flight.take(index, (round_trip - held_ns) / 1e9, ttl)
+        if counts and held_ns:
+            flight.held_ns.append(held_ns)
         self._progress(flight)
         return flight if counts else None
 
@@ -268,6 +275,22 @@ def received_ns(control: Control) -> int:
             seconds, nanoseconds = _TIMESPEC.unpack(value)
             return seconds * 1_000_000_000 + nanoseconds  # type: ignore[no-any-return]
     return 0
+
+
+def ask_for_reports(sock: socket.socket) -> None:
+    """Have ICMP errors about the socket's packets put into its error queue."""
+    sock.setsockopt(*_RECVERR[socket.AddressFamily(sock.family)], 1)
+
+
+def reports_in(control: Control) -> list[tuple[int, int]]:
+    """Return the ICMP type and code of each report that came with an entry of the error queue."""
+    found = []
+    for level, kind, value in control:
+        if (level, kind) in _RECVERR.values() and len(value) >= _EXTENDED_ERROR.size:
+            _, origin, icmp_type, icmp_code, *_ = _EXTENDED_ERROR.unpack_from(value)
+            if origin in _ORIGIN_ICMP:
+                found.append((icmp_type, icmp_code))
+    return found
 
 
 def enlarge_receive_buffer(sock: socket.socket) -> None:
