@@ -1,0 +1,216 @@
+"""The store: everything that outlives the process, in SQLite or PostgreSQL, behind one door for the engine.
+
+    store = await Store.open("sqlite:///data/thongsuot.db")
+    await store.take_lock("hn-1 pid 4711")
+    await store.save(batch)
+
+Reading for pages is `monitor.queries`, people's actions are `monitor.commands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alerts.model import Incident, Memory, Result
+from config.model import Inventory
+from monitor.records import Batch, CheckNow, PendingNotification
+from monitor.store import inventory as inventories
+from monitor.store import outbox, results, states
+from monitor.store.engine import create_engine, parse_url, sqlite_path
+from monitor.store.errors import (
+    StoreError,
+    StoreInUseError,
+    StoreUnavailableError,
+    StoreVersionError,
+    unavailable_as_such,
+)
+from monitor.store.migrate import require_head, upgrade
+from monitor.store.names import Names
+from monitor.store.session import Session
+from monitor.store.statements import put_meta
+
+__all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "StoreVersionError"]
+
+IMPORT_RESULTS = 10_000
+"""Results of an import in one transaction."""
+BEAT_MS = 1_000
+"""The heartbeat is written at most this often."""
+_THREAD_RESULTS = 256
+"""From how many results on packing them leaves the event loop."""
+
+T = TypeVar("T")
+
+
+class Store:
+    """An open store. All methods raise StoreUnavailableError when it is away, and can be called again later."""
+
+    def __init__(self, engine: AsyncEngine, reader: AsyncEngine, session: Session) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._session = session
+        self._names = Names()
+        self._beat_ms = 0
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def open(cls, url: str, *, migrate: bool = True) -> Store:
+        """Open `sqlite:///path` or `postgresql://…`, and bring its schema up to date unless told not to.
+
+        Raises StoreVersionError for a schema that is newer than this program (or, without `migrate`, older).
+        """
+        parsed = parse_url(url)
+        path = sqlite_path(parsed)
+        engine = create_engine(parsed)
+        try:
+            with unavailable_as_such():
+                if path is not None and migrate:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                if migrate:
+                    await upgrade(engine)
+                store = cls(engine, create_engine(parsed, read_only=True), Session(engine, path))
+                async with store._reader.connect() as connection:
+                    await require_head(connection)
+                    await store._names.load(connection)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return store
+
+    async def aclose(self) -> None:
+        """Finish what is being written, release the lock and close."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        await self._session.aclose()
+        await self._reader.dispose()
+
+    async def take_lock(self, owner: str) -> None:
+        """Become the only monitor on this store; notifications that a dead one had claimed are free again.
+
+        Raises StoreInUseError, which names the holder.
+        """
+        await self._session.take_lock(owner)
+        await self._write(outbox.release)
+
+    async def sync_inventory(self, inventory: Inventory) -> None:
+        """Write what the configuration says; what it no longer says is marked as removed."""
+        await self._write(lambda connection: inventories.sync(connection, inventory, _now_ms()))
+        await self._load_names()
+
+    async def save(self, batch: Batch) -> None:
+        """Save a batch in one transaction; saving it again changes nothing.
+
+        A call that is cancelled may or may not have saved it.
+        """
+        checks = {row.check for row in batch.checks} | {rollup.check for rollup in batch.rollups}
+        packed = await self._pack(batch.results, checks)
+
+        async def write(connection: AsyncConnection) -> None:
+            await results.insert(connection, packed)
+            await states.save(connection, batch, self._names.checks)
+            await outbox.save(connection, batch.notifications)
+
+        await self._write(write)
+        self._names.first_ms |= packed.first_ms
+
+    async def _pack(self, batch: list[Result], checks: Iterable[str] = ()) -> results.Packed:
+        """Pack results, giving numbers to names that have none; `checks` are further names that need one."""
+        if len(batch) < _THREAD_RESULTS:
+            packed = results.pack(batch, self._names)
+        else:
+            packed = await asyncio.to_thread(results.pack, batch, self._names)
+        packed.checks.update(check for check in checks if check not in self._names.checks)
+        if not packed.lacks_names:
+            return packed
+        await self._write(
+            lambda connection: self._names.intern(connection, packed.checks, packed.agents, packed.shapes)
+        )
+        await self._load_names()
+        return await self._pack(batch, checks)
+
+    async def _load_names(self) -> None:
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                await self._names.load(connection)
+
+    async def _write(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        # A transaction that has begun is finished even when whoever waits for it is cancelled: half-cancelled
+        # statements would cost the connection, and with it the lock.
+        async def run() -> T:
+            async with self._session.transaction() as connection:
+                return await work(connection)
+
+        task = asyncio.create_task(run())
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return await asyncio.shield(task)
+
+    async def beat(self, now_ms: int) -> None:
+        """Say that the monitor is alive; written once a second at most."""
+        if 0 <= now_ms - self._beat_ms < BEAT_MS:
+            return
+        await self._write(lambda connection: put_meta(connection, {"heartbeat_ms": now_ms}))
+        self._beat_ms = now_ms
+
+    async def load_memory(self) -> tuple[Memory, dict[str, CheckNow]]:
+        """Return what the core remembers, and every configured check that has had a result, by id."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await states.load(connection)
+
+    async def incidents(self, ids: Iterable[str]) -> dict[str, Incident]:
+        """Return incidents by id, as far as they are there."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await states.incidents_by_id(connection, ids)
+
+    async def claim_notifications(self, now_ms: int, limit: int) -> list[PendingNotification]:
+        """Claim up to `limit` notifications that are due, for a time; nobody else gets them in that time."""
+        return await self._write(lambda connection: outbox.claim(connection, now_ms, limit))
+
+    async def mark_delivered(self, number: int, now_ms: int) -> None:
+        """Note that a notification was accepted by its receiver."""
+        await self._write(lambda connection: outbox.deliver(connection, number, now_ms))
+
+    async def plan_retry(self, number: int, at_ms: int, error: str) -> None:
+        """Note that an attempt failed, and when the next one is due."""
+        await self._write(lambda connection: outbox.retry(connection, number, at_ms, error))
+
+    async def give_up(self, number: int, error: str) -> None:
+        """Note that a notification can never be delivered, and why."""
+        await self._write(lambda connection: outbox.give_up(connection, number, error))
+
+    async def import_results(self, imported: Iterable[Result]) -> int:
+        """Insert results that are not there yet, and return how many these were. Needs no lock."""
+        new = 0
+        remaining = iter(imported)
+        while batch := list(islice(remaining, IMPORT_RESULTS)):
+            packed = await self._pack(batch)
+            new += await self._write(lambda connection, packed=packed: results.insert(connection, packed))  # type: ignore[misc]
+            self._names.first_ms |= packed.first_ms
+        return new
+
+    async def export_results(self, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
+        """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""
+        async for result in results.read(self._reader, self._names, from_ms, to_ms):
+            yield result
+
+    async def forget_results(self, before_ms: int) -> int:
+        """Delete the results that started before `before_ms`, a few checks at a time; return how many."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                groups = await results.check_numbers(connection)
+        forgotten = 0
+        for group in groups:
+            forgotten += await self._write(
+                lambda connection, group=group: results.forget(connection, group, before_ms)  # type: ignore[misc]
+            )
+        return forgotten
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

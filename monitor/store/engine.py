@@ -1,0 +1,100 @@
+"""Opens databases: which address means which driver, and how each is set up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from monitor.store.errors import StoreError
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite waits for another process's transaction."""
+CONNECT_TIMEOUT_S, COMMAND_TIMEOUT_S = 5.0, 30.0
+"""A server that accepts and then hangs is a server that is away."""
+PAGE_BYTES = 2048
+"""SQLite's page. Results of one check lie together, so that each result of a batch touches a page of its own: a
+small page means less to write for each of them."""
+
+_SQLITE_PRAGMAS = (
+    f"PRAGMA page_size = {PAGE_BYTES}",  # only has an effect before the first table
+    "PRAGMA journal_mode = WAL",
+    # FULL: a commit is on the disk when it returns, as with PostgreSQL. NORMAL would survive a killed process,
+    # but lose what was confirmed just before a power failure.
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -32768",
+    "PRAGMA wal_autocheckpoint = 8192",  # pages: 16 MiB, so that a page is written back once for many changes
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+_POSTGRESQL_SETTINGS = {
+    "application_name": "thongsuot",
+    "jit": "off",
+    "timezone": "UTC",
+    # A monitor whose machine lost its power must not hold the store for hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+
+
+def parse_url(url: str) -> URL:
+    """Return the address with its driver filled in.
+
+    Raises StoreError, without repeating the address, for one that is neither SQLite's nor PostgreSQL's.
+    """
+    message = "the store's address is not one: write sqlite:///data/thongsuot.db or postgresql://user@host/database"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(message) from None
+    backend = parsed.drivername.split("+", maxsplit=1)[0]
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in {"postgresql", "postgres"} and parsed.database:
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise StoreError(message)
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return the file of a SQLite store, None for another one."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def create_engine(url: URL, *, read_only: bool = False) -> AsyncEngine:
+    """Return an engine that is not connected yet; with `read_only` it refuses to write."""
+    if sqlite_path(url) is not None:
+        engine = create_async_engine(url, pool_size=4, max_overflow=4)
+        _set_up_sqlite(engine, read_only=read_only)
+        return engine
+    settings = {**_POSTGRESQL_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
+    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
+    return create_async_engine(url, connect_args=arguments, pool_size=4, max_overflow=4, pool_pre_ping=read_only)
+
+
+def _set_up_sqlite(engine: AsyncEngine, *, read_only: bool) -> None:
+    # A writer takes the write lock at once: a transaction that reads first and is then refused the lock cannot
+    # wait for it (SQLite manual, "Isolation"), it can only start again.
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        # The driver must not begin transactions by itself: it would leave schema changes out of them.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _SQLITE_PRAGMAS:
+            cursor.execute(pragma)
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql(begin)

@@ -1,0 +1,132 @@
+"""The one writing connection of a process, and the lock that makes a monitor the only one on its store."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from monitor.store.errors import StoreInUseError, StoreUnavailableError, unavailable_as_such
+from monitor.store.statements import put_meta
+from monitor.store.tables import meta
+
+_ADVISORY_KEY = 0x7E5C_0002
+"""PostgreSQL advisory lock of the monitor on its database."""
+
+
+class Session:
+    """Transactions one after the other, on a connection that is made anew when it breaks.
+
+    With PostgreSQL the lock belongs to this very connection: what is written after a reconnection is written
+    only once the lock has been taken again.
+    """
+
+    def __init__(self, engine: AsyncEngine, path: Path | None) -> None:
+        self._engine = engine
+        self._path = path
+        self._turn = asyncio.Lock()
+        self._connection: AsyncConnection | None = None
+        self._owner: str | None = None
+        self._lock_file: int | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a transaction: committed at the end, rolled back on an exception.
+
+        Raises StoreUnavailableError when the store is away, StoreInUseError when the lock was lost to another.
+        """
+        async with self._turn:
+            try:
+                with unavailable_as_such():
+                    connection = await self._connected()
+                    async with connection.begin():
+                        yield connection
+            except StoreUnavailableError:
+                await self._disconnect()
+                raise
+
+    async def take_lock(self, owner: str) -> None:
+        """Become the only monitor on this store.
+
+        Raises StoreInUseError, which names the holder.
+        """
+        self._owner = owner
+        try:
+            if self._path is not None:
+                self._lock_path(self._path.with_name(self._path.name + ".lock"), owner)
+            async with self.transaction() as connection:
+                # A connection that was there before this call has not asked for the lock yet.
+                await self._lock_database(connection)
+                await put_meta(connection, {"owner": owner})
+        except BaseException:
+            self._owner = None
+            raise
+
+    def _lock_path(self, path: Path, owner: str) -> None:
+        with unavailable_as_such():
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # The kernel releases it when the process ends, however it ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 500, 0).decode(errors="replace").strip()
+            os.close(file)
+            raise StoreInUseError(_in_use(holder)) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, owner.encode(), 0)
+        self._lock_file = file
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is None:
+            connection = await self._engine.connect()
+            try:
+                if self._owner is not None:
+                    async with connection.begin():
+                        await self._lock_database(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    async def _lock_database(self, connection: AsyncConnection) -> None:
+        if self._path is not None:
+            return
+        # A second call on the same connection would need a second unlock; it is never unlocked, only closed.
+        taken = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
+        if not taken:
+            holder = await connection.scalar(select(meta.c.value).where(meta.c.name == "owner"))
+            raise StoreInUseError(_in_use(orjson.loads(holder) if holder else ""))
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                with unavailable_as_such():
+                    await connection.invalidate()
+                    await connection.close()
+            except StoreUnavailableError:
+                pass  # it was broken already
+
+    async def aclose(self) -> None:
+        """Wait for the transaction in progress, then close and release the lock."""
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.invalidate()
+                await connection.close()
+            await self._engine.dispose()
+            if self._lock_file is not None:
+                os.close(self._lock_file)
+                self._lock_file = None
+
+
+def _in_use(holder: str) -> str:
+    return f"another monitor is using this store: {holder or 'unknown'}"

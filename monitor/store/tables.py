@@ -1,0 +1,273 @@
+"""The tables of the store. Times are milliseconds since the Unix epoch, UTC, in columns that end in `_ms`.
+
+Inventory, incidents and notifications are SQLModel classes; what is written by the thousand is plain tables.
+Every change here needs a migration in `monitor/store/migrations/versions/`: a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""All tables; names of constraints are fixed here so that migrations can speak of them on every database."""
+
+PENDING, CLAIMED, DELIVERED, GIVEN_UP = 0, 1, 2, 3
+"""What `notifications.status` holds."""
+
+
+class Base(SQLModel):
+    """Base of the classes; it gives them the store's own metadata."""
+
+    metadata: ClassVar[MetaData] = metadata
+
+
+class AgencyRow(Base, table=True):
+    """An agency. `position` is its place in the configuration; `removed_ms` says since when it is not there."""
+
+    __tablename__ = "agencies"
+    id: str = Field(primary_key=True)
+    name_vi: str
+    name_en: str
+    position: int
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class SiteRow(Base, table=True):
+    """A site."""
+
+    __tablename__ = "sites"
+    id: str = Field(primary_key=True)
+    name_vi: str
+    name_en: str
+    province: str
+    lat: float | None = Field(default=None, sa_type=Double)
+    lon: float | None = Field(default=None, sa_type=Double)
+    position: int
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class TargetRow(Base, table=True):
+    """A target. `members` and `parents` are JSON arrays of ids, `objective` and `contract` JSON objects."""
+
+    __tablename__ = "targets"
+    id: str = Field(primary_key=True)
+    type: str
+    name_vi: str
+    name_en: str
+    agency: str
+    site: str
+    criticality: int = Field(sa_type=SmallInteger)
+    policy: str
+    service_hours: str
+    members: str = Field(sa_type=Text)
+    parents: str = Field(sa_type=Text)
+    objective: str = Field(sa_type=Text)
+    contract: str = Field(sa_type=Text)
+    labels: str = Field(sa_type=Text)
+    position: int
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class CheckRow(Base, table=True):
+    """A check; `no` stands for it in results and is never given to another one.
+
+    `address` is shown to people: it carries no credentials. `first_ms` is the start of its first result. A row
+    with an empty `probe` was never in the configuration: its results were imported.
+    """
+
+    __tablename__ = "checks"
+    no: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    target: str = Field(index=True)
+    name: str
+    probe: str
+    address: str = Field(sa_type=Text)
+    interval_s: float = Field(sa_type=Double)
+    critical: bool = Field(sa_type=Boolean)
+    position: int
+    first_ms: int | None = Field(default=None, sa_type=BigInteger)
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class IncidentRow(Base, table=True):
+    """An incident. `impact`, `announced` and `timeline` are JSON arrays."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (Index("ix_incidents_phase_opened_ms", "phase", "opened_ms"),)
+    id: str = Field(primary_key=True)
+    target: str
+    severity: int = Field(sa_type=SmallInteger)
+    started_ms: int = Field(sa_type=BigInteger)
+    opened_ms: int = Field(sa_type=BigInteger)
+    reason: str
+    message: str = Field(sa_type=Text)
+    impact: str = Field(sa_type=Text)
+    phase: str
+    resolved_ms: int | None = Field(default=None, sa_type=BigInteger)
+    announced: str = Field(sa_type=Text)
+    timeline: str = Field(sa_type=Text)
+
+
+class IncidentTargetRow(Base, table=True):
+    """Which targets an incident is about: its cause and all that it has hurt."""
+
+    __tablename__ = "incident_targets"
+    target: str = Field(primary_key=True)
+    incident: str = Field(primary_key=True, foreign_key="incidents.id")
+
+
+class NotificationRow(Base, table=True):
+    """A notification: pending from `due_ms`, claimed until `lease_ms`, then delivered, or given up."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        UniqueConstraint("incident", "kind", "receiver", "at_ms"),
+        Index(
+            "ix_notifications_due_ms", "due_ms", sqlite_where=text("status < 2"), postgresql_where=text("status < 2")
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    incident: str
+    kind: str
+    receiver: str
+    at_ms: int = Field(sa_type=BigInteger)
+    targets: str = Field(sa_type=Text)
+    status: int = Field(sa_type=SmallInteger)
+    attempts: int
+    due_ms: int = Field(sa_type=BigInteger)
+    lease_ms: int | None = Field(default=None, sa_type=BigInteger)
+    delivered_ms: int | None = Field(default=None, sa_type=BigInteger)
+    error: str = Field(sa_type=Text)
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Single values as JSON: heartbeat, who holds the store, settings and rules that the web process needs."""
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+)
+
+shapes = Table(
+    "shapes",
+    metadata,
+    Column("no", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+)
+"""Shapes of samples (see `codec`): `key` is the codes, then the names, parted by spaces."""
+
+results = Table(
+    "results",
+    metadata,
+    # PostgreSQL aligns each column to its own size: in this order nothing is lost between them.
+    Column("at_ms", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("check_no", Integer, nullable=False),
+    Column("agent_no", Integer, nullable=False),
+    Column("shape_no", SmallInteger, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("samples", LargeBinary, nullable=False),
+    Column("message", Text),
+    PrimaryKeyConstraint("check_no", "at_ms", "agent_no"),
+    sqlite_with_rowid=False,
+)
+"""Raw results, those of one check side by side. `outcome` and `samples` are packed as `codec` says; `message`
+is NULL where there is none. No foreign keys: they would cost a lookup per row, and `db check` looks for orphans."""
+
+check_states = Table(
+    "check_states",
+    metadata,
+    Column("check_no", Integer, ForeignKey("checks.no"), primary_key=True, autoincrement=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("last_at_ms", BigInteger, nullable=False),
+    Column("flapping", Boolean, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("memory", Text, nullable=False),
+    Column("latency_s", Double),
+    Column("loss_ratio", Double),
+    Column("spark", LargeBinary, nullable=False),
+)
+"""What each check is now; `memory` is the JSON array [recent, history] of `alerts.model.CheckState`."""
+
+target_states = Table(
+    "target_states",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("state", SmallInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("flapping", Boolean, nullable=False),
+    Column("reason", String, nullable=False),
+)
+"""What each target is now."""
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detected_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("before", SmallInteger, nullable=False),
+    Column("after", SmallInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    PrimaryKeyConstraint("kind", "subject", "detected_ms"),
+    Index("ix_transitions_at_ms", "at_ms"),
+    sqlite_with_rowid=False,
+)
+"""Changes of state of checks and targets, by `kind`. Kept for ever: availability is measured from them."""
+
+rollups = Table(
+    "rollups_5m",
+    metadata,
+    Column("start_ms", BigInteger, nullable=False),
+    Column("latency_sum_s", Double, nullable=False),
+    Column("latency_min_s", Double),
+    Column("latency_max_s", Double),
+    Column("loss_sum", Double, nullable=False),
+    Column("check_no", Integer, nullable=False),
+    Column("up", Integer, nullable=False),
+    Column("degraded", Integer, nullable=False),
+    Column("down", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("latency_count", Integer, nullable=False),
+    Column("loss_count", Integer, nullable=False),
+    PrimaryKeyConstraint("check_no", "start_ms"),
+    sqlite_with_rowid=False,
+)
+"""Results of 5 minutes of one check."""
