@@ -72,7 +72,7 @@ OS_FAILURES: Mapping[int, Failure] = MappingProxyType(
         errno.ECONNRESET: Failure.CONNECTION_RESET,
         errno.ECONNABORTED: Failure.CONNECTION_RESET,
         errno.ENETRESET: Failure.CONNECTION_RESET,
-        errno.EPIPE: Failure.CONNECTION_RESET,
+        errno.EPIPE: Failure.CONNECTION_CLOSED,  # Linux: a reset after the peer's own close (tcp_reset, net/ipv4)
         errno.ESHUTDOWN: Failure.CONNECTION_CLOSED,
         errno.ENOTCONN: Failure.CONNECTION_CLOSED,
         errno.EPROTO: Failure.PROTOCOL,

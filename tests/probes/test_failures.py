@@ -129,7 +129,7 @@ def test_every_connection_error_class_is_mapped_with_and_without_an_errno():
         (errno.ENETDOWN, Failure.NETWORK_UNREACHABLE),
         (errno.EADDRNOTAVAIL, Failure.NETWORK_UNREACHABLE),
         (errno.ECONNRESET, Failure.CONNECTION_RESET),
-        (errno.EPIPE, Failure.CONNECTION_RESET),
+        (errno.EPIPE, Failure.CONNECTION_CLOSED),
         (errno.EACCES, Failure.PERMISSION),
         (errno.EPERM, Failure.PERMISSION),
         (errno.EMFILE, Failure.INTERNAL),

@@ -1,0 +1,153 @@
+"""One connection of one check: to the first address that takes it, over TLS or not, its bytes to callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
+
+from probes.failures import NETWORK_ERRORS
+from probes.model import Context, Phases
+from probes.resolver import Address
+from probes.tls import TlsSession, explain
+
+
+class Connection(asyncio.Protocol):
+    """A connection that a check opens, uses once and closes.
+
+    A kind says in `ready`, `received` and `ended` what happens; what they raise of `NETWORK_ERRORS` (or
+    of `errors`) ends `done`. Phases change in the callbacks, at the moment that the bytes are there, and
+    not when the loop comes round to the waiting task.
+
+    Args:
+        phases: the check's stopwatch; `tls` is begun here.
+        session: the TLS session to speak over it, or None.
+
+    Attributes:
+        done: set when `finish` was called, or to the exception that ended it.
+
+    """
+
+    errors: tuple[type[Exception], ...] = NETWORK_ERRORS
+
+    def __init__(self, phases: Phases, session: TlsSession | None = None) -> None:
+        self.phases = phases
+        self.session = session
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+
+    def ready(self) -> None:
+        """The connection stands, and TLS where it was asked for: speak."""
+
+    def received(self, data: bytes) -> None:
+        """The peer sent these bytes (at least one)."""
+
+    def ended(self) -> None:
+        """The peer will send nothing more; an EOFError says that this is too early."""
+        raise EOFError
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the peer."""
+        if self._transport is None:
+            raise EOFError
+        if self.session is not None:
+            self.session.send(data)
+            data = self.session.outgoing()
+        self._transport.write(data)
+
+    def finish(self) -> None:
+        """All that was wanted is there."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def close(self) -> None:
+        """Let go of the connection: politely when all went well, at once otherwise. Harmless when repeated."""
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return
+        fine = self.done.done() and not self.done.cancelled() and self.done.exception() is None
+        if fine and not transport.is_closing():
+            if self.session is not None and self.session.established:
+                self.session.close()
+                transport.write(self.session.outgoing())
+            transport.close()
+        else:
+            transport.abort()
+        self.done.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin TLS, or speak."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self.session is not None:
+            self.phases.begin("tls")
+        self._step(b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes through TLS to the kind."""
+        if self._transport is not None and not self.done.done():
+            self._step(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the kind that nothing more will come."""
+        if self._transport is None or self.done.done():
+            return
+        if exc is not None:
+            self._fail(exc)
+            return
+        try:
+            self.ended()
+        except self.errors as error:
+            self._fail(error)
+
+    def _step(self, data: bytes) -> None:
+        try:
+            if self.session is None:
+                self.received(data) if data else self.ready()
+            elif self.session.established:
+                self._deliver(self.session.receive(data))
+            elif self._shake_hands(self.session, data):
+                self.ready()
+                self._deliver(self.session.receive())
+        except self.errors as error:
+            self._fail(error)
+
+    def _shake_hands(self, session: TlsSession, data: bytes) -> bool:
+        transport = cast("asyncio.Transport", self._transport)
+        try:
+            return session.handshake(data)
+        except ssl.SSLError as error:
+            raise explain(error, session) from None
+        finally:
+            transport.write(session.outgoing())
+
+    def _deliver(self, data: bytes) -> None:
+        if data:
+            self.received(data)
+        if self.session is not None and self.session.ended and not self.done.done():
+            self.ended()
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+C = TypeVar("C", bound=Connection)
+
+
+async def connect(addresses: Sequence[Address], port: int, make: Callable[[], C], ctx: Context) -> C:
+    """Return a connection to the first of `addresses` that takes one; `make` makes one per attempt.
+
+    Of several addresses each has an equal share of the time that is left, so that a dead one does not use up what
+    a living one needs. The phase `connect` begins here; it ends where `Connection` begins another.
+    Raises OSError, the last address's.
+    """
+    ctx.phases.begin("connect")
+    loop = asyncio.get_running_loop()
+    for index, address in enumerate(addresses[:-1]):
+        share_s = (ctx.deadline - loop.time()) / (len(addresses) - index)
+        with contextlib.suppress(OSError):  # asyncio's TimeoutError is one
+            async with asyncio.timeout(share_s):
+                return (await loop.create_connection(make, address.host, port))[1]
+    return (await loop.create_connection(make, addresses[-1].host, port))[1]

@@ -1,0 +1,266 @@
+"""One HTTP or HTTPS request, with the redirects that it leads to, as a client of the service would send it.
+
+Every check opens a new connection; the environment's proxies and credentials are not used. Speaks HTTP/1.1
+(RFC 9110, RFC 9112).
+
+The check is down when no answer comes, when the status is not one of `status` (after redirects), when `require_tls`
+is set and the last answer came without TLS, when the body is larger than `body_limit` or cannot be decoded, and
+when it is a SOAP fault (SOAP 1.1, section 4.4; SOAP 1.2 part 1, section 5.4). Conditions see the rest:
+
+    - probe: http
+      url: https://ndxp.example/health
+      status: [2xx, 404]
+      down_when: ["json.status != 'UP'", "!body.contains('sẵn sàng')", "headers['x-node'] == ''"]
+      degraded_when: ["cert.expires_in < duration('720h')", "first_byte_s > 0.5"]
+
+Phases add up over redirects: `resolve`, `connect`, `tls`, `first_byte` (from the request written to the first byte of
+the answer), `transfer`. Certificate dates are the earliest end of a validity in the verified chain.
+
+`body` is decoded as its byte order mark or its Content-Type says, UTF-8 otherwise; what is no character becomes
+U+FFFD. The content codings gzip and deflate are undone; none is asked for unless `headers` says so.
+
+Credentials (`basic_auth`, `bearer_token`, and every header that is not known to be harmless) are sent to the origin
+(scheme, host and port) of `url` alone, never where a redirect leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from probes.failures import TroubleError, classify
+from probes.http_body import media_type
+from probes.http_exchange import Exchange
+from probes.http_facts import FACTS, HttpFacts
+from probes.http_request import HeaderLine, Request, check_headers, checked_method, sorted_by_trust, web_url
+from probes.http_soap import MEDIA_TYPES, fault_in
+from probes.http_visit import Rules, Visit
+from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.tcp_address import ServerName
+from probes.tls import Trust
+from probes.units import Size
+
+BODY_LIMIT_MAX = 64 * 1024 * 1024
+"""The largest `body_limit`: bodies are held in memory while they are looked at."""
+
+
+def _statuses(value: Any) -> Any:
+    """Accept one status or several, codes as numbers or text."""
+    several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return tuple(str(item).strip().lower() for item in several)
+
+
+Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2})$", examples=["2xx", "404"])]
+"""A status code, or a class of them."""
+
+
+class BasicAuth(Params):
+    """A user and a password (RFC 7617)."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$")
+    password: SecretStr
+
+
+class HttpParams(Params):
+    """Parameters of `http`; the docstring of each says what it does."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True, use_attribute_docstrings=True)
+
+    url: str
+    """Where to ask: an absolute http or https URL, without credentials in it."""
+    method: str = ""
+    """GET by default, POST when there is a body."""
+    headers: Mapping[str, str] = Field(default={}, repr=False)
+    """Request headers; values may hold secrets and are never shown."""
+    body: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(default=None, repr=False)
+    """What to send (as UTF-8); it may hold secrets and is never shown."""
+    status: Annotated[tuple[Status, ...], BeforeValidator(_statuses), Field(min_length=1)] = ("2xx",)
+    """Codes and classes that are fine."""
+    follow_redirects: bool = True
+    """Whether to go where 301, 302, 303, 307 and 308 lead."""
+    max_redirects: int = Field(10, ge=0, le=50)
+    """How many redirects to follow."""
+    body_limit: Size = Field(1024 * 1024, ge=1, le=BODY_LIMIT_MAX)
+    """How many decoded bytes of the body are taken."""
+    require_tls: bool = False
+    """Whether the last answer has to come over TLS."""
+    verify: bool = True
+    """Whether certificate and name are verified."""
+    ca_file: Path | None = None
+    """PEM file of the only authorities to trust, instead of the system's."""
+    server_name: ServerName | None = None
+    """Name to ask for (SNI) and to verify instead of the URL's host."""
+    basic_auth: BasicAuth | None = None
+    """User and password."""
+    bearer_token: SecretStr | None = None
+    """Token (RFC 6750)."""
+    ip_version: Literal[4, 6] | None = None
+    """Internet Protocol version to use, either by default."""
+
+    _request: Request = PrivateAttr()
+    _rules: Rules = PrivateAttr()
+
+    @field_validator("url")
+    @classmethod
+    def _web_url(cls, value: str) -> str:
+        url = web_url(value)
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("credentials do not belong in the URL: use basic_auth")
+        return str(url)
+
+    @field_validator("method")
+    @classmethod
+    def _method(cls, value: str) -> str:
+        return checked_method(value) if value else value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        check_headers(value.items())
+        return value
+
+    @field_validator("bearer_token")
+    @classmethod
+    def _bearer(cls, value: SecretStr | None) -> SecretStr | None:
+        token = value.get_secret_value().strip() if value is not None else ""
+        if value is None:
+            return None
+        if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
+            raise ValueError("a bearer token has only letters, digits and -._~+/ (RFC 6750, section 2.1)")
+        return SecretStr(token)
+
+    @model_validator(mode="after")
+    def _credentials(self) -> HttpParams:
+        named = any(name.lower() == "authorization" for name in self.headers)
+        if (self.basic_auth is not None) + (self.bearer_token is not None) + named > 1:
+            raise ValueError("there is more than one of basic_auth, bearer_token and a header Authorization")
+        return self
+
+    def model_post_init(self, _context: Any) -> None:
+        """Work out once what every run needs."""
+        public, private = sorted_by_trust([*self.headers.items(), *_authorization(self)])
+        self._request = Request(
+            method=self.method or ("GET" if self.body is None else "POST"),
+            url=web_url(self.url),
+            headers=public,
+            private=private,
+            body=(self.body or "").encode("utf-8"),
+        )
+        self._rules = Rules(
+            follow_redirects=self.follow_redirects,
+            max_redirects=self.max_redirects,
+            body_limit=self.body_limit,
+            trust=Trust(self.verify, str(self.ca_file or ""), ("http/1.1",)),
+            server_name=self.server_name or "",
+            ip_version=self.ip_version,
+        )
+
+    def allows(self, status: int) -> bool:
+        """Say whether a status code is fine."""
+        return f"{status // 100}xx" in self.status or str(status) in self.status
+
+
+async def run(params: HttpParams, ctx: Context) -> Measurement:
+    """Visit the URL once."""
+    visit = Visit(params._request, params._rules, ctx)
+    try:
+        await visit.go()
+        trouble = _judge(params, visit)
+    except Exchange.errors as error:
+        trouble = _trouble_of(params, visit, TroubleError(*classify(error, ctx.phases.current)))
+    ctx.phases.end()
+    samples = {**ctx.phases.samples, **_samples(visit)}
+    facts = HttpFacts(visit)
+    if trouble is None:
+        return Measurement(samples, facts=facts)
+    return Measurement(samples, trouble.failure, trouble.message, facts)
+
+
+def _judge(params: HttpParams, visit: Visit) -> TroubleError | None:
+    """Say what is wrong with a complete answer."""
+    status = _wrong_status(params, visit)
+    fault = _soap_fault(visit)
+    if status is not None:
+        return TroubleError(status.failure, f"{status.message}: {fault}") if fault else status
+    if params.require_tls and visit.session is None:
+        return TroubleError(Failure.TLS_REQUIRED, "the answer came without TLS")
+    return TroubleError(Failure.SOAP_FAULT, f"SOAP fault {fault}") if fault else None
+
+
+def _trouble_of(params: HttpParams, visit: Visit, trouble: TroubleError) -> TroubleError:
+    """Return the trouble, or the status if that is wrong already: it says more than a body that broke off."""
+    redirecting = visit.head is not None and visit.leads_on(visit.head)
+    return trouble if redirecting else _wrong_status(params, visit) or trouble
+
+
+def _wrong_status(params: HttpParams, visit: Visit) -> TroubleError | None:
+    if visit.head is None or params.allows(visit.head.status):
+        return None
+    allowed = ", ".join(params.status)
+    return TroubleError(Failure.HTTP_STATUS, f"status not in [{allowed}] (status = {visit.head.status})")
+
+
+def _soap_fault(visit: Visit) -> str | None:
+    exchange, head = visit.exchange, visit.head
+    if exchange is None or head is None or not exchange.content:
+        return None
+    return fault_in(exchange.content) if media_type(head.first("content-type")) in MEDIA_TYPES else None
+
+
+def _samples(visit: Visit) -> dict[str, float]:
+    samples: dict[str, float] = {"redirects": visit.redirects}
+    if visit.exchange is not None and visit.head is not None:
+        samples["status"] = visit.head.status
+        samples["http_version"] = visit.head.version
+        samples["body_bytes"] = visit.exchange.body_bytes
+    certificate = visit.certificate()
+    if certificate is not None:
+        samples["cert_expires_s"] = certificate.expires_s
+    return samples
+
+
+def _authorization(params: HttpParams) -> list[HeaderLine]:
+    if params.basic_auth is not None:
+        pair = f"{params.basic_auth.username}:{params.basic_auth.password.get_secret_value()}"
+        return [("Authorization", "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii"))]
+    if params.bearer_token is not None:
+        return [("Authorization", f"Bearer {params.bearer_token.get_secret_value()}")]
+    return []
+
+
+PROBE = Probe(
+    kind="http",
+    params=HttpParams,
+    address="url",
+    run=run,
+    samples={
+        "resolve_s": "time to look up the name, seconds",
+        "connect_s": "time to connect, seconds",
+        "tls_s": "time of the TLS handshake, seconds; absent without TLS",
+        "first_byte_s": "time from the request written to the first byte of the answer, seconds",
+        "transfer_s": "time from the first byte of the answer to its last, seconds",
+        "status": "status code of the last answer",
+        "body_bytes": "size of the last answer's body, decoded, bytes; as far as it was read",
+        "redirects": "redirects that were followed",
+        "http_version": "version of the last answer: 1.0 or 1.1",
+        "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+    },
+    facts=FACTS,
+)
+"""The probe kind `http`."""

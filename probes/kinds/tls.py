@@ -1,0 +1,153 @@
+"""A TLS handshake and the certificate that it shows (RFC 8446, RFC 5280), without any protocol inside.
+
+The check is down when no connection comes about, when the handshake fails, and (unless `verify` is off) when the
+certificate is not trusted, has expired or is for another name. Its dates are reported in each of these cases too:
+
+    - probe: tls
+      address: ldap.example:636
+      degraded_when: ["cert.expires_in < duration('720h')", "tls_version < 1.3"]
+
+Dates are the earliest end of a validity in the verified chain, or in the chain as sent where nothing was verified.
+A server that wants a certificate of its client says so after the handshake (RFC 8446, section 4.4.2): it is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import ConfigDict, PrivateAttr, field_validator
+
+from probes.connection import Connection, connect
+from probes.failures import NETWORK_ERRORS, classify
+from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.resolver import resolve
+from probes.tcp_address import HostPort, ServerName, parse_address
+from probes.tls import CERT_FACTS, PeerCertificate, TlsSession, Trust, context_for, peer_certificate, sni_name
+
+DEFAULT_PORT = 443
+"""The port of an address without one."""
+
+
+class TlsParams(Params):
+    """Parameters of `tls`; the docstring of each says what it does."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    address: str
+    """Where to connect: `host:port`, or a host alone for port 443."""
+    server_name: ServerName | None = None
+    """Name to ask for (SNI) and to verify instead of the host."""
+    ca_file: Path | None = None
+    """PEM file of the only authorities to trust, instead of the system's."""
+    verify: bool = True
+    """Whether certificate and name are verified."""
+    ip_version: Literal[4, 6] | None = None
+    """Internet Protocol version to use, either by default."""
+
+    _where: HostPort = PrivateAttr()
+    _trust: Trust = PrivateAttr()
+
+    @field_validator("address")
+    @classmethod
+    def _checked(cls, value: str) -> str:
+        return str(parse_address(value, DEFAULT_PORT))
+
+    def model_post_init(self, _context: Any) -> None:
+        """Work out once what every run needs."""
+        self._where = parse_address(self.address)
+        self._trust = Trust(self.verify, str(self.ca_file or ""))
+
+
+class _Handshake(Connection):
+    """Shakes hands, and that is all."""
+
+    def ready(self) -> None:
+        self.finish()
+
+
+async def run(params: TlsParams, ctx: Context) -> Measurement:
+    """Shake hands once."""
+    failure: Failure | None = None
+    message = ""
+    session: TlsSession | None = None
+    connection: _Handshake | None = None
+
+    def make() -> _Handshake:
+        nonlocal session, connection
+        session = TlsSession(context, sni_name(params.server_name or params._where.host))
+        connection = _Handshake(ctx.phases, session)
+        return connection
+
+    try:
+        ctx.phases.begin("tls")  # the first check of the process loads the authorities here
+        context = context_for(params._trust, ctx.resources)
+        addresses = await resolve(params._where.host, ctx, params.ip_version)
+        await (await connect(addresses, params._where.port, make, ctx)).done
+    except NETWORK_ERRORS as error:
+        failure, message = classify(error, ctx.phases.current)
+    finally:
+        if connection is not None:
+            connection.close()
+    certificate = peer_certificate(session.chain()) if session is not None else None
+    ctx.phases.end()
+    samples = {**ctx.phases.samples, **_samples(session, certificate)}
+    return Measurement(samples, failure, message, TlsFacts(session, certificate))
+
+
+class TlsFacts(Mapping[str, Any]):
+    """The facts of one handshake, by name; one that is not there raises AbsentError with the reason."""
+
+    def __init__(self, session: TlsSession | None, certificate: PeerCertificate | None) -> None:
+        self._session = session
+        self._certificate = certificate
+
+    def __getitem__(self, name: str) -> Any:
+        from probes.conditions import AbsentError  # noqa: PLC0415 - pulls in CEL, which few checks need
+
+        if name == "tls.version":
+            if self._session is None or not self._session.version:
+                raise AbsentError("no TLS was spoken")
+            return self._session.version
+        if self._certificate is None:
+            raise AbsentError("no certificate was shown")
+        return self._certificate.fact(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FACTS)
+
+    def __len__(self) -> int:
+        return len(FACTS)
+
+
+def _samples(session: TlsSession | None, certificate: PeerCertificate | None) -> dict[str, float]:
+    samples: dict[str, float] = {}
+    if session is not None and session.version:
+        samples["tls_version"] = float(session.version.removeprefix("TLSv"))
+    if certificate is not None:
+        samples["cert_expires_s"] = certificate.expires_s
+        samples["cert_chain_length"] = certificate.chain_length
+    return samples
+
+
+FACTS: Mapping[str, str] = MappingProxyType({"tls.version": "string", **CERT_FACTS})
+"""The facts of this kind and their types."""
+
+PROBE = Probe(
+    kind="tls",
+    params=TlsParams,
+    address="address",
+    run=run,
+    samples={
+        "resolve_s": "time to look up the name, seconds",
+        "connect_s": "time to connect, seconds",
+        "tls_s": "time of the TLS handshake, seconds",
+        "tls_version": "version of TLS: 1.2 or 1.3",
+        "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+        "cert_chain_length": "certificates in the chain",
+    },
+    facts=FACTS,
+)
+"""The probe kind `tls`."""
