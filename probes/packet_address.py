@@ -31,8 +31,12 @@ async def destination_of(host: str, port: int, ip_version: IpVersion | None, ctx
     return _destination(addresses[0], port)
 
 
-@lru_cache(maxsize=65_536)
 def _destination(address: Address, port: int) -> Destination:
+    # The number of a link-local address's interface can change.
+    return _socket_address(address, port) if "%" in address.host else _kept_socket_address(address, port)
+
+
+def _socket_address(address: Address, port: int) -> Destination:
     family = address.family
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     host = address.host
@@ -40,8 +44,12 @@ def _destination(address: Address, port: int) -> Destination:
         mapped = ipaddress.IPv6Address(host).ipv4_mapped
         if mapped is not None:
             family, host = socket.AF_INET, str(mapped)
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, flags)
+    # As bytes: for a str, getaddrinfo would load the tables of IDNA first.
+    found = socket.getaddrinfo(host.encode("ascii"), port, family, socket.SOCK_DGRAM, 0, flags)
     return Destination(family, found[0][4])
+
+
+_kept_socket_address = lru_cache(maxsize=65_536)(_socket_address)
 
 
 def check_host(host: str, ip_version: int | None) -> str:
