@@ -1,0 +1,163 @@
+"""TCP: connects, and speaks a few lines if told to (RFC 9293; TLS: RFC 8446; STARTTLS: RFC 3207 and its like).
+
+    - probe: tcp
+      address: mail.example.vn:25          # host:port; an IPv6 address in brackets
+      dialogue:
+        - expect: "^220 "
+        - send: "EHLO prober"
+        - expect: "^250[ -]STARTTLS"
+        - send: "STARTTLS"
+        - expect: "^220 "
+        - starttls: true
+      degraded_when: ["cert.expires_in < duration('720h')"]
+
+Without a dialogue the check is up as soon as the connection stands (and TLS, with `tls: true`).
+
+**Dialogue.** `expect` reads lines until one has the regular expression in it (RE2, the syntax of Go, Prometheus
+and CEL); a prompt without a line feed counts as well. It is not met, and the check is down (`protocol`) with what
+was read, when a reply of the form that SMTP, FTP and NNTP share (three digits, then a space; RFC 5321, section
+4.2.1) is complete, when the peer closes after saying something, when 64 KiB or 1000 lines were read, or when the
+time is up. A peer that closes without a word is `connection_closed`; one that says nothing, `timeout`. `send`
+sends a text, with CR LF after it unless it ends in a line feed. `starttls` begins TLS; text that came before it
+and was not asked for is a `protocol` failure, because somebody may have put it there (CVE-2011-0411).
+
+**Addresses.** Of a name with several addresses the first that accepts is used, in the order of RFC 6724; to
+watch each of them, write a check for each number.
+
+**Closing** is ordinary (FIN): the watched server sees a client that came and went, not a reset, and TIME_WAIT
+(60 s) stays on this side. A check cut short by its deadline closes at once.
+
+**Figures.** `connect_s` is what a client waits, lost and repeated SYNs included: it is this kind's latency.
+`tcp_rtt_s` is the kernel's own measurement of the same exchange (TCP_INFO), free of the load of this process.
+
+| parameter | meaning |
+|---|---|
+| `address` | `host:port` |
+| `dialogue` | steps: `{expect: regex}`, `{send: text}`, `{starttls: true}` |
+| `tls` | speak TLS from the start |
+| `server_name` | the name that the certificate must be for; default: the host |
+| `ca_file` | PEM file of the only trusted authorities; default: the system's |
+| `verify` | false: take any certificate |
+| `ip_version` | 4 or 6: only addresses of that version |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from probes.failures import NETWORK_ERRORS, classify
+from probes.model import Context, Measurement, Params, Probe
+from probes.resolver import IpVersion, ascii_name, resolve
+from probes.tcp_address import Address, ServerName
+from probes.tcp_dialogue import STEPS_LIMIT, Dialogue, Step
+from probes.tcp_stream import TcpStream, connect
+from probes.tls import CERT_FACTS, PeerCertificate, Trust, context_for, peer_certificate
+
+
+class TcpParams(Params):
+    """Parameters of the kind `tcp`; the module's docstring says what they mean."""
+
+    address: Address
+    dialogue: tuple[Step, ...] = Field((), max_length=STEPS_LIMIT)
+    tls: bool = False
+    server_name: ServerName | None = None
+    ca_file: str = ""
+    verify: bool = True
+    ip_version: IpVersion | None = None
+
+    @model_validator(mode="after")
+    def _begins_tls_once(self) -> TcpParams:
+        if self.tls + sum(step.starttls is not None for step in self.dialogue) > 1:
+            raise ValueError("TLS begins once: by tls or by one starttls step")
+        return self
+
+
+class _Facts(dict[str, Any]):
+    """Facts, those of the certificate only when a condition asks: reading its names costs more than connecting."""
+
+    certificate: PeerCertificate | None = None
+
+    def __missing__(self, name: str) -> Any:
+        if self.certificate is None or name not in CERT_FACTS:
+            raise KeyError(name)
+        return self.certificate.fact(name)
+
+
+async def run(params: TcpParams, ctx: Context) -> Measurement:
+    """Connect, hold the dialogue, and say what was measured on the way."""
+    found: dict[str, float] = {}
+    facts = _Facts()
+    failure, message = None, ""
+    try:
+        await _measure(params, ctx, found, facts)
+    except NETWORK_ERRORS as error:
+        failure, message = classify(error, ctx.phases.current)
+    ctx.phases.end()
+    return Measurement({**ctx.phases.samples, **found}, failure, message, facts)
+
+
+async def _measure(params: TcpParams, ctx: Context, found: dict[str, float], facts: _Facts) -> None:
+    addresses = await resolve(params.address.host, ctx, params.ip_version)
+    stream = await connect(addresses, params.address.port, ctx)
+    try:
+        figures = stream.figures()
+        if figures.rtt_s is not None:
+            found["tcp_rtt_s"] = figures.rtt_s
+        found["tcp_retransmits"] = figures.retransmits
+        facts["ip"] = stream.address.host
+        if params.tls or params.dialogue:
+            await _speak(params, ctx, stream, found, facts)
+    finally:
+        stream.close()
+
+
+async def _speak(params: TcpParams, ctx: Context, stream: TcpStream, found: dict[str, float], facts: _Facts) -> None:
+    async def start_tls() -> None:
+        ctx.phases.begin("tls")
+        context = context_for(Trust(params.verify, params.ca_file), ctx.resources)
+        await stream.start_tls(context, ascii_name(params.server_name or params.address.host))
+
+    dialogue = Dialogue(stream, ctx, start_tls)
+    try:
+        if params.tls:
+            await start_tls()
+        if params.dialogue:
+            await dialogue.hold(params.dialogue)
+        ctx.phases.end()
+    finally:
+        _describe(stream, dialogue, found, facts)
+
+
+def _describe(stream: TcpStream, dialogue: Dialogue, found: dict[str, float], facts: _Facts) -> None:
+    """Add what is known at the end, also when it ended badly."""
+    figures = stream.figures()
+    found["tcp_retransmits"] = figures.retransmits
+    if figures.rttvar_s is not None:
+        found["tcp_rttvar_s"] = figures.rttvar_s
+    facts["banner"], facts["matched"] = dialogue.banner, dialogue.matched
+    facts.certificate = peer_certificate(stream.chain) if stream.chain else None
+    if facts.certificate is not None:
+        found["cert_expires_s"] = facts.certificate.expires_s
+
+
+PROBE = Probe(
+    kind="tcp",
+    params=TcpParams,
+    address="address",
+    run=run,
+    samples={
+        "resolve_s": "time of the name lookup, in seconds",
+        "connect_s": "from the first SYN to the connection, in seconds; repeated SYNs included",
+        "tls_s": "time of the TLS handshake, in seconds",
+        "dialogue_s": "time of the dialogue, in seconds",
+        "tcp_rtt_s": "round trip of SYN and SYN-ACK by the kernel's clock, in seconds; absent when a SYN was repeated",
+        "tcp_rttvar_s": "the kernel's mean deviation of the round trip at the end, in seconds (RFC 6298); only where "
+        "something was said",
+        "tcp_retransmits": "segments that had to be sent again, SYNs included",
+        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+    },
+    facts={"ip": "string", "banner": "string", "matched": "dyn", **CERT_FACTS},
+    latency="connect_s",
+)

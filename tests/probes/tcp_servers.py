@@ -1,0 +1,80 @@
+"""Loopback servers that behave, misbehave, or say nothing, for kinds that speak over a TCP stream."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from monitor.oneshot import prepare
+from probes import registry
+from probes.model import Context, Measurement, Resources
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serve(handler: Handler, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve `handler` on a free port and yield the port; its connections end with the block."""
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await handler(reader, writer)
+        except (OSError, EOFError, ssl.SSLError, asyncio.CancelledError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.transport.abort()
+
+    server = await asyncio.start_server(accepted, host, 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take everything and say nothing."""
+    while await reader.read(65536):
+        pass
+
+
+def saying(data: bytes, *, then_close: bool = False) -> Handler:
+    """Return a handler that says `data`, and then closes or stays."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        if then_close:
+            writer.write_eof()
+        await silent(reader, writer)
+
+    return handler
+
+
+def refusing_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def measure(kind: str, address: str, timeout_s: float = 5.0, **parameters: Any) -> Measurement:
+    """Run a kind's probe once, without the runner around it: for its facts."""
+    job = prepare(kind, address, parameters, timeout_s)
+    resources = Resources()
+    try:
+        context = Context(timeout_s, asyncio.get_running_loop().time() + timeout_s, resources)
+        return await registry.find(kind).run(job.params, context)
+    finally:
+        await resources.aclose()
