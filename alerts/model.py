@@ -187,7 +187,8 @@ class CheckState(NamedTuple):
         reason: the failure (or NO_RESULTS) behind a state that is not up, "" when up.
         message: the last message behind it.
         last_at_ms: start of the last result; 0 before the first.
-        recent: the last known outcomes, oldest first: (start, badness, reason); at most the confirm window.
+        recent: the last known outcomes that can still confirm something, oldest first: (start, badness, reason);
+            at most the confirm window. Outcomes `unknown` since the last known one follow, with badness -1.
         history: the last 21 known outcomes as badness, oldest first, for flapping.
         flapping: whether it is flagged as flapping.
 
@@ -261,7 +262,11 @@ class IncidentPhase(StrEnum):
 
 
 class TimelineEntry(NamedTuple):
-    """One line of an incident's timeline: when, what (`opened`, `impact`, `worsened`, `resolved`), detail."""
+    """One line of an incident's timeline: when, what, detail.
+
+    What: `opened`, `impact` (the target that joined), `worsened`, `eased`, `merged` (the incident that it became
+    part of), `notified` (`<kind>: <receivers>`), `resolved`.
+    """
 
     at_ms: int
     what: str
@@ -350,6 +355,22 @@ class RunNow:
 Event = Transition | Flapping | IncidentEvent | Notification | RunNow
 
 
+class Waiting(NamedTuple):
+    """A target in trouble that has no incident yet.
+
+    Attributes:
+        since_ms: when its trouble was known; an answer of its parents counts from then.
+        until_ms: when it opens an incident of its own for want of another explanation; None while something else
+            that has no incident yet explains it.
+        asked: whether its parents have been asked, so that their answer can end the wait early.
+
+    """
+
+    since_ms: int
+    until_ms: int | None
+    asked: bool
+
+
 @dataclass(slots=True)
 class Memory:
     """What the core remembers, to be saved and restored.
@@ -359,6 +380,8 @@ class Memory:
         targets: state by target id.
         incidents: the open ones by id.
         numbers: the last incident number used, by year.
+        waiting: targets in trouble without an incident, by id. It need not be saved: a core that starts without
+            it asks the parents again.
 
     """
 
@@ -366,3 +389,4 @@ class Memory:
     targets: dict[str, TargetState] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
