@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from config.hours import parse_days, parse_hours
 from probes.units import Duration, Rate, Share
 
 Id = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=120)]
@@ -19,6 +22,16 @@ class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys forbidden."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a validator that lets a text pass if it can be parsed."""
+
+    def check(value: str) -> str:
+        parse(value)
+        return value
+
+    return check
 
 
 def _one_name(value: Any) -> Any:
@@ -54,6 +67,8 @@ def _parse_down(value: Any) -> Any:
         return {"needed": value, "window": value}
     if isinstance(value, str):
         match = _CONFIRM.match(value)
+        if value.strip().isascii() and value.strip().isdigit():  # a template's list gives numbers as text
+            return {"needed": value.strip(), "window": value.strip()}
         if match is None:
             message = f'{value!r} is not a confirmation: write a count such as 3, or "3 of 5"'
             raise ValueError(message)
@@ -67,6 +82,13 @@ class ConfirmDown(Model):
     needed: int = Field(3, ge=1, le=100)
     window: int = Field(3, ge=1, le=100)
 
+    @model_validator(mode="after")
+    def _needed_can_be_reached(self) -> Self:
+        if self.needed > self.window:
+            message = f"{self.needed} of {self.window} can never be: the first number must not be the larger one"
+            raise ValueError(message)
+        return self
+
 
 class ConfirmRule(Model):
     """How many results confirm a change."""
@@ -75,11 +97,18 @@ class ConfirmRule(Model):
     up: int = Field(2, ge=1, le=100)
 
 
+CheckName = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60)]
+
+
 class CheckOptions(Model):
-    """What every check has, whatever its kind; the kind's own parameters stand beside these in the file."""
+    """What every check has, whatever its kind; the kind's own parameters stand beside these in the file.
+
+    Where a kind has a parameter of its own called `name` (`dns`), `name` is that, and `check_name` the check's.
+    """
 
     probe: str
-    name: Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60)] | None = None
+    name: CheckName | None = None
+    check_name: CheckName | None = None
     interval: Duration = Field(30.0, ge=1.0, le=86400.0)
     timeout: Duration | None = Field(None, gt=0.0)
     confirm: Annotated[ConfirmRule, BeforeValidator(_parse_confirm)] = ConfirmRule()
@@ -99,7 +128,7 @@ class Check(Model):
         target: id of its target.
         name: defaults to the probe kind.
         probe: the kind.
-        params: the kind's parameters as written, secrets expanded; validated by the kind's own model.
+        params: an instance of the kind's own model, secrets filled in: therefore never in a repr.
         interval_s: time between two starts; timeout_s: the deadline of one run; retry_interval_s: the interval
             while a change is being confirmed; stale_after_s: silence after which it is unknown.
 
@@ -111,7 +140,7 @@ class Check(Model):
     target: str
     name: str
     probe: str
-    params: Any
+    params: Any = Field(repr=False)
     interval_s: float
     timeout_s: float
     retry_interval_s: float
@@ -212,13 +241,13 @@ class Receiver(Model):
     Attributes:
         id: named by routes.
         channel: name of a module in `alerts/channels/`.
-        options: the channel's own settings, validated by its model.
+        options: an instance of the channel's own model, secrets filled in: therefore never in a repr.
 
     """
 
     id: Id
     channel: str
-    options: Any
+    options: Any = Field(repr=False)
 
 
 class RouteMatch(Model):
@@ -239,22 +268,75 @@ class RouteRule(Model):
 
 
 class ServiceHours(Model):
-    """When a service is promised, in the configured time zone: `days` such as `mon-fri`, `hours` as `08:00-17:00`."""
+    """When a service is promised, in the configured time zone.
+
+    Attributes:
+        days: days of the week and ranges of them, such as `mon-fri` or `mon,wed,sat`.
+        hours: times of the day, such as `08:00-17:00` or `07:30-11:30,13:00-16:30`; the end is not in it.
+
+    """
 
     id: Id
-    days: str = "mon-sun"
-    hours: str = "00:00-24:00"
+    days: Annotated[str, AfterValidator(_checked(parse_days))] = "mon-sun"
+    hours: Annotated[str, AfterValidator(_checked(parse_hours))] = "00:00-24:00"
+
+
+_STORES = ("sqlite:///", "postgresql://")
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    in_brackets = host.startswith("[") and host.endswith("]")
+    if not colon or not is_port or not host or any(c.isspace() for c in host) or (":" in host and not in_brackets):
+        message = f"{value!r} is not an address to listen on: write host:port, such as 127.0.0.1:8050 or [::1]:8050"
+        raise ValueError(message)
+    return value
+
+
+def _store(value: str) -> str:
+    if not value.startswith(_STORES) or value in _STORES:
+        raise ValueError("write sqlite:///path or postgresql://user@host/database")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        near = difflib.get_close_matches(value, available_timezones(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ", such as Asia/Ho_Chi_Minh"
+        message = f"{value!r} is not a time zone of the IANA database{hint}"
+        raise ValueError(message) from None
+    return value
+
+
+Address = Annotated[str, AfterValidator(_host_port)]
+"""`host:port`; an IPv6 address in brackets; port 0 takes any free one."""
 
 
 class Settings(Model):
-    """Settings of the whole installation."""
+    """Settings of the whole installation.
 
-    timezone: str = "Asia/Ho_Chi_Minh"
+    Attributes:
+        timezone: IANA name: days and months are cut there, and times are shown in it.
+        language: of messages and of the interface's first page.
+        store: `sqlite:///path` or `postgresql://…`; its password is a reference.
+        agent: id that this site's results carry.
+        web, listen: addresses of the web process and of the monitor's listener.
+        seats: checks that may run at once.
+        queue: results that may wait to be saved.
+        spool: directory where results wait while the store is away.
+        simulated: pages say that the data is simulated.
+
+    """
+
+    timezone: Annotated[str, AfterValidator(_timezone)] = "Asia/Ho_Chi_Minh"
     language: Literal["vi", "en"] = "vi"
-    store: str = "sqlite:///data/thongsuot.db"
+    store: Annotated[str, AfterValidator(_store)] = Field("sqlite:///data/thongsuot.db", repr=False)
     agent: Id = "local"
-    web: str = "127.0.0.1:8050"
-    listen: str = "127.0.0.1:9109"
+    web: Address = "127.0.0.1:8050"
+    listen: Address = "127.0.0.1:9109"
     seats: int = Field(512, ge=1, le=100_000)
     queue: int = Field(20_000, ge=10, le=10_000_000)
     spool: str = "data/spool"
