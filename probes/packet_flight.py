@@ -187,7 +187,7 @@ def samples_of(flight: Flight) -> dict[str, float]:
     samples: dict[str, float] = {"sent": sent, "received": flight.answered, "duplicates": flight.duplicates}
     attempted = flight.launched - sum(trouble.failure in SELF_INFLICTED for trouble in flight.troubles.values())
     if attempted:
-        samples["loss_ratio"] = 1 - flight.answered / attempted
+        samples["loss_ratio"] = (attempted - flight.answered) / attempted
     samples.update(rtt_figures(flight.rtt_s))
     if flight.ttl is not None:
         samples["ttl"] = flight.ttl
