@@ -1,0 +1,97 @@
+"""Names on a crowded wall: finding them by typing, ordering them, and saying once what they share.
+
+A tile has room for the part of a name that tells it from its neighbours. Under "UBND tỉnh Cao Bằng", the target
+"Cao Bằng, kênh A về Hà Nội" is "Kênh A về Hà Nội"; a beginning that many share becomes a heading above them. The
+name in full is never further away than the pointer, and is what a screen reader says.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+SHARED_BY = 4
+"""How many names must share a beginning before it is worth a heading."""
+
+ABBREVIATIONS = {
+    "Ủy ban nhân dân": "UBND",
+    "Uỷ ban nhân dân": "UBND",
+    "Cơ sở dữ liệu": "CSDL",
+    "thành phố": "TP",
+    "Thành phố": "TP",
+}
+"""What every Vietnamese official writes short."""
+
+_PUNCTUATION = " ,;:–—-·("
+_SHORTEST = 8
+_WORDS_MAX = 8
+_DIGITS = re.compile(r"(\d+)")
+
+
+def folded(text: str) -> str:
+    """Return text without case and Vietnamese marks, so that `cao bang` finds `Cao Bằng`."""
+    plain = text.casefold().replace("đ", "d")
+    return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
+
+
+def sort_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts `kênh 2` before `kênh 10`."""
+    parts = _DIGITS.split(folded(text))
+    # int() of thousands of digits is slow, and a name is not ours: 18 digits are more than a number needs.
+    return tuple((0, int(part[:18]), "") if part.isdigit() else (1, 0, part) for part in parts if part)
+
+
+def abbreviated(text: str) -> str:
+    """Return the text with the usual abbreviations of Vietnamese administration."""
+    for full, short in ABBREVIATIONS.items():
+        text = text.replace(full, short)
+    return text
+
+
+def without_owner(name: str, owner: str) -> str:
+    """Return a target's name without the end of its owner's name, where it begins or ends with that.
+
+    At least two words of the owner must match, or all of it: "An" alone is in too many names.
+    """
+    words = owner.split()
+    for begin in range(len(words)):
+        part = " ".join(words[begin:])
+        if begin and len(words) - begin < 2:
+            break
+        rest = _cut(name, part)
+        if rest:
+            return rest[0].upper() + rest[1:]
+    return name
+
+
+def _cut(name: str, part: str) -> str:
+    if name.endswith(f" {part}"):
+        return name[: -len(part)].rstrip(_PUNCTUATION)
+    if name.startswith(part) and name[len(part) : len(part) + 1] in (" ", ","):
+        return name[len(part) :].lstrip(_PUNCTUATION)
+    return ""
+
+
+def shared_beginnings(names: Sequence[str]) -> list[str]:
+    """Return for each name the beginning that it shares with enough others, or "".
+
+    The beginning that saves the most letters over all names is taken first, then the next one among the rest, so
+    that `… cấp I` wins over `… cấp I Quảng` though a few names share more.
+    """
+    found = [""] * len(names)
+    left = {i: words for i, name in enumerate(names) if len(words := name.split()) > 1}
+    while True:
+        counts = Counter(tuple(words[:n]) for words in left.values() for n in range(1, min(len(words), _WORDS_MAX)))
+        savings = {
+            words: count * len(" ".join(words))
+            for words, count in counts.items()
+            if count >= SHARED_BY and len(" ".join(words)) >= _SHORTEST
+        }
+        if not savings:
+            return found
+        best = max(savings, key=lambda words: (savings[words], words))
+        for i in [i for i, words in left.items() if tuple(words[: len(best)]) == best and len(words) > len(best)]:
+            found[i] = " ".join(best)
+            del left[i]

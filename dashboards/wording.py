@@ -1,0 +1,265 @@
+"""Every sentence that the pages say, in Vietnamese and in English.
+
+The Vietnamese words are those of `config/domain/glossary.csv`. What comes from outside (names, messages, ids) is
+never wording: it is shown as it is, escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alerts.model import NO_RESULTS, REDUNDANCY_LOST, State
+from dashboards.formats import Language
+from probes.model import Failure
+
+_STATES: Mapping[str, tuple[str, str]] = {
+    "state.up": ("Bình thường", "Normal"),
+    "state.degraded": ("Suy giảm", "Degraded"),
+    "state.down": ("Ngừng hoạt động", "Down"),
+    "state.unknown": ("Không xác định", "Unknown"),
+    "type.link": ("Đường truyền", "Link"),
+    "type.endpoint": ("Điểm cuối", "Endpoint"),
+    "type.connector": ("Bộ kết nối", "Connector"),
+    "type.group": ("Nhóm", "Group"),
+}
+
+_REASONS: Mapping[str, tuple[str, str]] = {
+    Failure.DNS_NXDOMAIN: ("Tên miền không tồn tại", "The name does not exist"),
+    Failure.DNS_SERVFAIL: ("Máy chủ tên miền báo lỗi", "The name server reports a failure"),
+    Failure.DNS_TIMEOUT: ("Máy chủ tên miền không trả lời", "The name server does not answer"),
+    Failure.DNS_ANSWER: ("Tên miền trả về kết quả không đúng", "The name server gives a wrong answer"),
+    Failure.NETWORK_UNREACHABLE: ("Không có đường mạng tới đích", "There is no route to the destination"),
+    Failure.PACKET_LOSS: ("Mất gói vượt ngưỡng", "Packet loss is beyond its threshold"),
+    Failure.TTL_EXCEEDED: ("Gói tin quẩn vòng trên mạng", "Packets go round in circles"),
+    Failure.CONNECT_REFUSED: ("Kết nối bị từ chối", "The connection is refused"),
+    Failure.CONNECT_TIMEOUT: ("Quá thời gian chờ kết nối", "Connecting takes too long"),
+    Failure.CONNECTION_RESET: ("Kết nối bị ngắt đột ngột", "The connection is reset"),
+    Failure.CONNECTION_CLOSED: ("Kết nối bị đóng khi chưa trả lời", "The connection is closed without an answer"),
+    Failure.TLS_HANDSHAKE: ("Không bắt tay TLS được", "The TLS handshake fails"),
+    Failure.TLS_UNTRUSTED: ("Chứng thư số không đáng tin cậy", "The certificate is not trusted"),
+    Failure.TLS_EXPIRED: ("Chứng thư số đã hết hạn", "The certificate has expired"),
+    Failure.TLS_NAME: ("Chứng thư số không đúng tên", "The certificate is for another name"),
+    Failure.TLS_REQUIRED: ("Kết nối không được mã hóa TLS", "The connection is not encrypted"),
+    Failure.PROTOCOL: ("Trả lời sai giao thức", "The answer breaks the protocol"),
+    Failure.HTTP_STATUS: ("Mã trạng thái HTTP không được chấp nhận", "The HTTP status is not accepted"),
+    Failure.TOO_MANY_REDIRECTS: ("Chuyển hướng quá nhiều lần", "There are too many redirects"),
+    Failure.BODY_TOO_LARGE: ("Nội dung trả lời quá lớn", "The answer is too large"),
+    Failure.BODY_DECODE: ("Không giải mã được nội dung trả lời", "The answer cannot be decoded"),
+    Failure.SOAP_FAULT: ("Dịch vụ trả về lỗi SOAP", "The service answers with a SOAP fault"),
+    Failure.AUTH_REJECTED: ("Đăng nhập bị từ chối", "The credentials are rejected"),
+    Failure.AUTH_TOKEN: ("Không lấy được mã truy cập", "No access token could be obtained"),
+    Failure.QUERY_FAILED: ("Câu truy vấn bị lỗi", "The query fails"),
+    Failure.TIMEOUT: ("Quá thời gian chờ trả lời", "The answer takes too long"),
+    Failure.CONDITION: ("Vi phạm điều kiện kiểm tra", "A configured condition is violated"),
+    Failure.STALE: ("Dữ liệu không còn mới", "The data is stale"),
+    Failure.HEARTBEAT_MISSED: ("Không nhận được tín hiệu định kỳ", "The expected heartbeat is missing"),
+    Failure.HEARTBEAT_FAILED: ("Tác vụ định kỳ báo thất bại", "The job reports that it failed"),
+    Failure.PERMISSION: ("Bộ giám sát không đủ quyền để đo", "The monitor lacks the permission to measure"),
+    Failure.AGENT_LOST: ("Mất liên lạc với điểm đo", "The agent is lost"),
+    Failure.INTERNAL: ("Lỗi nội bộ của bộ giám sát", "The monitor has an internal error"),
+    REDUNDANCY_LOST: ("Mất dự phòng", "Redundancy is lost"),
+    NO_RESULTS: ("Không có kết quả đo", "There are no results"),
+}
+
+_TIMELINE: Mapping[str, tuple[str, str]] = {
+    "phase.open": ("Đang mở", "Open"),
+    "phase.resolved": ("Đã khắc phục", "Resolved"),
+    "phase.resolve_s": ("Phân giải tên", "Name lookup"),
+    "phase.connect_s": ("Kết nối", "Connect"),
+    "phase.tls_s": ("Bắt tay TLS", "TLS handshake"),
+    "phase.first_byte_s": ("Chờ byte đầu", "First byte"),
+    "phase.transfer_s": ("Truyền tải", "Transfer"),
+    "phase.login_s": ("Đăng nhập", "Sign-in"),
+    "phase.query_s": ("Truy vấn", "Query"),
+}
+
+_PAGES: Mapping[str, tuple[str, str]] = {
+    "product": ("Thông Suốt", "Thông Suốt"),
+    "overview": ("Tổng quan", "Overview"),
+    "not_found.title": ("Không có trang này", "There is no such page"),
+    "not_found.text": (
+        "Địa chỉ có thể đã gõ sai hoặc trang đã bị bỏ.",
+        "The address may be mistyped, or the page gone.",
+    ),
+    "back": ("Về trang tổng quan", "Back to the overview"),
+    "skip": ("Tới nội dung chính", "Skip to the content"),
+    "no_script": ("Trang này cần JavaScript để hiện số liệu.", "This page needs JavaScript to show its figures."),
+    "severity": ("Mức {level}", "Severity {level}"),
+    "since": ("từ {time}", "since {time}"),
+    "impact": ("Ảnh hưởng {count} mục tiêu khác", "Hurts {count} more targets"),
+    "impact.one": ("Ảnh hưởng 1 mục tiêu khác", "Hurts 1 more target"),
+    "impact.none": ("Không ảnh hưởng mục tiêu khác", "Hurts no other target"),
+    "more": ("và {count} nữa", "and {count} more"),
+    "members": ("{count} thành viên", "{count} members"),
+    "never": ("chưa từng", "never"),
+    "no_owner": ("Chưa rõ cơ quan chủ quản", "No owner on record"),
+    "availability_today": ("Sẵn sàng hôm nay", "Available today"),
+    "flapping": ("chập chờn", "flapping"),
+    "maintenance": ("đang bảo trì", "under maintenance"),
+    "outage": ("Gián đoạn", "Downtime"),
+    "figure.band": ("Khoảng nhỏ nhất – lớn nhất", "Least to greatest"),
+    "figure.mean": ("Độ trễ", "Latency"),
+    "figure.loss": ("Mất gói", "Loss"),
+    "figure.failed": ("Lần đo hỏng", "Failed run"),
+    "figure.lossless": ("Không mất gói", "No loss"),
+    "figure.up_to": ("Mất tới {share}", "Loss up to {share}"),
+    "figure.beyond": ("Mất trên {share}", "Loss above {share}"),
+    "figure.empty": ("Chưa có số liệu trong khoảng này", "There is no data in this period"),
+}
+
+_WALL: Mapping[str, tuple[str, str]] = {
+    "wall.incidents": ("Sự cố đang mở", "Open incidents"),
+    "wall.no_incidents": ("Không có sự cố đang mở", "No open incidents"),
+    "wall.not_up": ("Chưa hoạt động bình thường", "Not up"),
+    "wall.all_up": ("Mọi mục tiêu đều hoạt động bình thường", "Every target is up"),
+    "wall.no_targets": ("Chưa có mục tiêu nào được cấu hình", "No targets are configured"),
+    "wall.no_match": ("Không có mục tiêu nào khớp bộ lọc", "No target matches the filter"),
+    "wall.targets": ("Mục tiêu theo cơ quan", "Targets by agency"),
+    "wall.filter": ("Bộ lọc", "Filter"),
+    "wall.search": ("Tìm theo tên, mã, cơ quan…", "Search by name, id, agency…"),
+    "wall.search_key": ("Nhấn / để tìm", "Press / to search"),
+    "wall.any_state": ("Mọi tình trạng", "Any state"),
+    "wall.not_up_only": ("Chưa bình thường", "Not up"),
+    "wall.any_type": ("Mọi loại", "Any type"),
+    "wall.clear": ("Xóa lọc", "Clear"),
+    "wall.legend": ("Độ trễ gần đây · độ trễ · sẵn sàng hôm nay", "Recent latency · latency · available today"),
+    "wall.continued": ("(tiếp)", "(continued)"),
+    "wall.more": ("và {count} nữa", "and {count} more"),
+}
+
+_LIVE: Mapping[str, tuple[str, str]] = {
+    "live.product": ("Thông Suốt", "Thông Suốt"),
+    "live.counts": ("Số mục tiêu theo tình trạng", "Targets by state"),
+    "live.simulated": ("DỮ LIỆU MÔ PHỎNG", "SIMULATED DATA"),
+    "live.loading": ("Đang tải số liệu…", "Loading…"),
+    "live.heartbeat": ("Số liệu cách đây {age} giây", "Data is {age} s old"),
+    "live.fresh": ("Trực tiếp", "Live"),
+    "live.stale": ("Số liệu đã cũ {age}", "The data is {age} old"),
+    "live.monitor_silent": (
+        "Bộ giám sát không ghi số liệu mới. Tình trạng dưới đây có thể không còn đúng.",
+        "The monitor writes no new data. What is shown below may no longer be true.",
+    ),
+    "live.web_away": (
+        "Không liên lạc được với máy chủ web. Đang thử lại; tình trạng dưới đây có thể không còn đúng.",
+        "The web server cannot be reached. Trying again; what is shown below may no longer be true.",
+    ),
+    "live.store_away": (
+        "Kho số liệu không truy cập được. Trang sẽ tự hiện lại khi kho hoạt động.",
+        "The data store cannot be reached. The page comes back by itself when the store does.",
+    ),
+    "live.broken": (
+        "Máy chủ web gặp lỗi khi đọc số liệu. Đang thử lại.",
+        "The web server failed to read the data. Trying again.",
+    ),
+    "live.never_written": (
+        "Bộ giám sát chưa ghi số liệu nào. Hãy kiểm tra xem bộ giám sát đã chạy chưa.",
+        "The monitor has not written anything yet. Check that it is running.",
+    ),
+    "live.unknown_target": ("Không có mục tiêu này", "There is no such target"),
+    "live.unknown_target_text": (
+        "Mục tiêu “{target}” không có trong cấu hình, hoặc đã bị bỏ.",
+        "The target “{target}” is not in the configuration, or was removed.",
+    ),
+    "live.back": ("Về trang tổng quan", "Back to the overview"),
+    "live.clock": ("Giờ hiện tại", "Current time"),
+    "live.language": ("English", "Tiếng Việt"),
+    "live.language_label": ("Chuyển sang tiếng Anh", "Switch to Vietnamese"),
+    "live.dark": ("Giao diện tối", "Dark theme"),
+    "live.light": ("Giao diện sáng", "Light theme"),
+    "live.seconds": ("{count} giây", "{count} s"),
+    "live.minutes": ("{count} phút", "{count} min"),
+    "live.hours": ("{count} giờ", "{count} h"),
+    "live.days": ("{count} ngày", "{count} d"),
+}
+
+_TARGET: Mapping[str, tuple[str, str]] = {
+    "target.agency": ("Cơ quan chủ quản", "Owner"),
+    "target.site": ("Địa điểm", "Site"),
+    "target.type": ("Loại", "Type"),
+    "target.criticality": ("Mức độ quan trọng", "Criticality"),
+    "target.objective": ("Cam kết sẵn sàng", "Availability objective"),
+    "target.id": ("Mã", "Id"),
+    "target.lasting": ("trong {span}", "for {span}"),
+    "target.window": ("Khoảng thời gian", "Period"),
+    "target.window.3600": ("1 giờ", "1 h"),
+    "target.window.21600": ("6 giờ", "6 h"),
+    "target.window.86400": ("24 giờ", "24 h"),
+    "target.window.604800": ("7 ngày", "7 days"),
+    "target.timeline": ("Diễn biến tình trạng", "State over time"),
+    "target.checks": ("Phép đo", "Checks"),
+    "target.no_checks": ("Mục tiêu này không có phép đo riêng.", "This target has no checks of its own."),
+    "target.latency": ("Độ trễ và mất gói", "Latency and loss"),
+    "target.phases": ("Các giai đoạn của lần đo", "Phases of a run"),
+    "target.every": ("chu kỳ {span}", "every {span}"),
+    "target.last": ("đo lần cuối {time}", "last run {time}"),
+    "target.transitions": ("Các lần đổi tình trạng", "Changes of state"),
+    "target.no_transitions": ("Chưa có lần đổi tình trạng nào.", "No change of state is on record."),
+    "target.incidents": ("Sự cố", "Incidents"),
+    "target.no_incidents": ("Chưa có sự cố nào.", "No incidents are on record."),
+    "target.members": ("Thành viên", "Members"),
+    "target.parents": ("Phụ thuộc vào", "Depends on"),
+    "target.today": ("Hôm nay", "Today"),
+    "target.30d": ("30 ngày qua", "Last 30 days"),
+    "target.availability": ("Tỷ lệ sẵn sàng", "Availability"),
+    "target.coverage": ("Độ phủ số liệu", "Coverage"),
+    "target.outages": ("Số lần gián đoạn", "Outages"),
+    "target.downtime": ("Thời gian ngừng hoạt động", "Downtime"),
+    "target.longest": ("Lần dài nhất", "Longest"),
+    "target.met": ("Đạt cam kết {objective}", "Meets {objective}"),
+    "target.missed": ("Không đạt cam kết {objective}", "Misses {objective}"),
+    "target.nothing_known": ("Chưa có số liệu", "Nothing was measured"),
+    "target.when": ("Thời điểm", "When"),
+    "target.subject": ("Đối tượng", "Subject"),
+    "target.change": ("Thay đổi", "Change"),
+    "target.reason": ("Nguyên nhân", "Reason"),
+    "target.detected": ("Phát hiện lúc", "Detected"),
+    "target.itself": ("Mục tiêu", "Target"),
+    "target.incident": ("Sự cố", "Incident"),
+    "target.severity": ("Mức độ", "Severity"),
+    "target.status": ("Tình trạng", "Status"),
+    "target.cause": ("Nguyên nhân gốc", "Root cause"),
+    "target.duration": ("Kéo dài", "Lasted"),
+    "target.name": ("Tên", "Name"),
+    "target.latency_short": ("Độ trễ", "Latency"),
+    "target.more": ("và {count} nữa", "and {count} more"),
+}
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    **_STATES,
+    **{f"reason.{reason}": words for reason, words in _REASONS.items()},
+    **_TIMELINE,
+    **_PAGES,
+    **_WALL,
+    **_LIVE,
+    **_TARGET,
+}
+"""Vietnamese and English by key."""
+
+
+def say(key: str, language: Language, **values: object) -> str:
+    """Return the wording of `key`, with `{name}` replaced by `values`.
+
+    Raises KeyError for a key that nobody has written: a page must not invent words.
+    """
+    vietnamese, english = WORDS[key]
+    text = english if language == "en" else vietnamese
+    return text.format(**values) if values else text
+
+
+def reason_in_words(reason: str, language: Language) -> str:
+    """Return one line for a failure, `no_results` or `redundancy_lost`; a newer monitor's reason as it is."""
+    words = WORDS.get(f"reason.{reason}")
+    if words is None:
+        return reason
+    return words[1] if language == "en" else words[0]
+
+
+def state_in_words(state: State, language: Language) -> str:
+    """Return the state's name."""
+    return say(f"state.{state.value}", language)
+
+
+def group(prefix: str, language: Language) -> dict[str, str]:
+    """Return the wordings whose keys begin with `prefix.`, by the rest of the key, for the browser's part."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): say(key, language) for key in WORDS if key.startswith(start)}
