@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from monitor.demo.stage import Actor
 
@@ -117,8 +118,8 @@ class NameServer(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        # The class that asyncio uses here does not descend from DatagramTransport (cpython 3.11).
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take a question."""
