@@ -111,26 +111,28 @@ class StreamServer:
         server._server = await asyncio.start_server(server._accept, sock=sock, backlog=BACKLOG)
         return server
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._tasks) >= self.CONNECTIONS_MAX:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= self.CONNECTIONS_MAX:
             writer.transport.abort()
             return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks[task] = writer
+        task.add_done_callback(self._tasks.pop)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
                 await self._converse(reader, writer)
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass  # a client that goes, dawdles or talks nonsense is its own affair
         finally:
-            del self._tasks[task]
             writer.close()
 
     async def close(self) -> None:
         """Stop listening and abort all connections."""
         if self._server is not None:
             self._server.close()
-        for task, writer in list(self._tasks.items()):
+        for task, writer in self._tasks.items():
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
