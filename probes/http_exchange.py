@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.base_protocol import BaseProtocol
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
+    from multidict import CIMultiDictProxy
 
 HEAD_LIMIT = 65536
 """Bytes of an answer's header, interim answers included."""
@@ -71,30 +72,34 @@ class Head:
     Attributes:
         status: three digits.
         version: 1.0 or 1.1.
-        lines: names as sent and values, as bytes.
+        fields: names and values as the parser read them: bytes that are not UTF-8 stand as lone surrogates.
 
     """
 
     status: int
     version: float
-    lines: tuple[tuple[bytes, bytes], ...]
+    fields: CIMultiDictProxy[str]
 
     def all(self, name: str) -> list[str]:
-        """Return the values of all headers of that name (lower case); what is not UTF-8 in them is U+FFFD."""
-        wanted = name.encode("ascii")
-        return [value.decode("utf-8", "replace") for line, value in self.lines if line.lower() == wanted]
+        """Return the values of all headers of that name; what is not UTF-8 in them is U+FFFD."""
+        return [_characters(value) for value in self.fields.getall(name, ())]
 
     def first(self, name: str) -> str:
         """Return the first value of that name, "" when there is none."""
-        return next(iter(self.all(name)), "")
+        return _characters(self.fields.get(name, ""))
 
     def map(self) -> dict[str, str]:
         """Return all headers by lower-case name; several of a name are joined (RFC 9110, section 5.3)."""
         joined: dict[str, str] = {}
-        for line, value in self.lines:
-            name, text = line.decode("ascii", "replace").lower(), value.decode("utf-8", "replace")
+        for field, value in self.fields.items():
+            name, text = _characters(field).lower(), _characters(value)
             joined[name] = f"{joined[name]}, {text}" if name in joined else text
         return joined
+
+
+def _characters(text: str) -> str:
+    """Return text without lone surrogates, which neither CEL nor a file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Exchange(Connection):
@@ -206,7 +211,7 @@ class Exchange(Connection):
                 raise TroubleError(Failure.PROTOCOL, f"more than {INTERIM_LIMIT} interim answers")
             return
         version = message.version.major + message.version.minor / 10
-        self.head = Head(message.code, version, message.raw_headers)
+        self.head = Head(message.code, version, message.headers)
         self._stream = stream
         if self._skips_body(self.head):
             self.finish()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from yarl import URL
@@ -67,7 +68,7 @@ class Origin(NamedTuple):
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """One request.
 
@@ -82,14 +83,24 @@ class Request:
 
     method: str
     url: URL
-    headers: tuple[HeaderLine, ...] = ()
-    private: tuple[HeaderLine, ...] = ()
-    body: bytes = b""
+    headers: tuple[HeaderLine, ...] = field(default=(), repr=False)
+    private: tuple[HeaderLine, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
-        """Return where it goes."""
+        """Where it goes."""
         return origin_of(self.url)
+
+    @cached_property
+    def host(self) -> str:
+        """The host to resolve: a name as DNS spells it, or a number (`fe80::1%eth0`) without brackets."""
+        return (self.url.raw_host or "").replace("%25", "%")
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The bytes to send, without cookies of a jar; a check sends the same ones every time."""
+        return self.encode()
 
     def elsewhere(self, url: URL) -> Request:
         """Return it sent to another URL, without what is private if that is of another origin."""
@@ -129,8 +140,10 @@ def web_url(text: str, base: URL | None = None) -> URL:
         message = f"a URL of {len(text)} characters is too long"
         raise ValueError(message)
     try:
-        url = URL(text)
-        url = base.join(url) if base is not None else url
+        # What is a URL already is sent as written: a signed query must not change its spelling.
+        given = URL(text, encoded=bool(_TARGET.match(text)))
+        url = base.join(given) if base is not None and not given.scheme else given
+        url.port  # noqa: B018 - only when it is asked for is it found to be none
     except ValueError:  # its text may repeat a password
         raise ValueError("it is not a URL such as https://host:port/path") from None
     if url.scheme not in ("http", "https"):
@@ -151,11 +164,6 @@ def shown(url: URL) -> str:
 def origin_of(url: URL) -> Origin:
     """Return the origin of a URL that `web_url` returned."""
     return Origin(url.scheme, (url.raw_host or "").lower(), url.port or 0)
-
-
-def host_of(url: URL) -> str:
-    """Return the host to resolve: a name as DNS spells it, or a number (`fe80::1%eth0`) without brackets."""
-    return (url.raw_host or "").replace("%25", "%")
 
 
 def host_header(url: URL) -> str:

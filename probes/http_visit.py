@@ -16,7 +16,7 @@ from probes.connection import connect
 from probes.failures import TroubleError
 from probes.http_cookies import Jar
 from probes.http_exchange import Exchange, Head
-from probes.http_request import Request, host_of, shown, web_url
+from probes.http_request import Request, shown, web_url
 from probes.model import Context, Failure
 from probes.resolver import IpVersion, resolve
 from probes.tls import PeerCertificate, TlsSession, Trust, context_for, peer_certificate, sni_name
@@ -99,18 +99,19 @@ class Visit:
         request, ctx, rules = self.request, self._ctx, self._rules
         self.exchange = None
         self._certificate = None
-        host = host_of(request.url)
         context = None
         if request.url.scheme == "https":
             ctx.phases.begin("tls")  # the first check of the process loads the authorities here
             context = context_for(rules.trust, ctx.resources)
-        addresses = await resolve(host, ctx, rules.ip_version)
+        addresses = await resolve(request.host, ctx, rules.ip_version)
+
+        cookies = self._jar.header_for(request.url)
 
         def make() -> Exchange:
             self.exchange = Exchange(
                 ctx.phases,
-                TlsSession(context, self._name_for(host)) if context is not None else None,
-                request.encode(self._jar.header_for(request.url)),
+                TlsSession(context, self._server_name()) if context is not None else None,
+                request.encode(cookies) if cookies else request.encoded,
                 bodiless=request.method == "HEAD",
                 body_limit=rules.body_limit,
                 skips_body=self.leads_on,
@@ -124,10 +125,10 @@ class Visit:
             if self.exchange is not None:
                 self.exchange.close()
 
-    def _name_for(self, host: str) -> str:
+    def _server_name(self) -> str:
         if self._rules.server_name and self.request.origin == self._first_origin:
             return sni_name(self._rules.server_name)
-        return sni_name(host)
+        return sni_name(self.request.host)
 
     def leads_on(self, head: Head) -> bool:
         """Say whether an answer is a redirect that is to be followed."""

@@ -113,8 +113,7 @@ class HttpParams(Params):
     ip_version: Literal[4, 6] | None = None
     """Internet Protocol version to use, either by default."""
 
-    _request: Request = PrivateAttr()
-    _rules: Rules = PrivateAttr()
+    _plan: tuple[Request, Rules] = PrivateAttr()
 
     @field_validator("url")
     @classmethod
@@ -155,14 +154,14 @@ class HttpParams(Params):
     def model_post_init(self, _context: Any) -> None:
         """Work out once what every run needs."""
         public, private = sorted_by_trust([*self.headers.items(), *_authorization(self)])
-        self._request = Request(
+        request = Request(
             method=self.method or ("GET" if self.body is None else "POST"),
             url=web_url(self.url),
             headers=public,
             private=private,
             body=(self.body or "").encode("utf-8"),
         )
-        self._rules = Rules(
+        rules = Rules(
             follow_redirects=self.follow_redirects,
             max_redirects=self.max_redirects,
             body_limit=self.body_limit,
@@ -170,6 +169,7 @@ class HttpParams(Params):
             server_name=self.server_name or "",
             ip_version=self.ip_version,
         )
+        self._plan = (request, rules)
 
     def allows(self, status: int) -> bool:
         """Say whether a status code is fine."""
@@ -178,7 +178,7 @@ class HttpParams(Params):
 
 async def run(params: HttpParams, ctx: Context) -> Measurement:
     """Visit the URL once."""
-    visit = Visit(params._request, params._rules, ctx)
+    visit = Visit(*params._plan, ctx)
     try:
         await visit.go()
         trouble = _judge(params, visit)
