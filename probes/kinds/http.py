@@ -78,40 +78,37 @@ class BasicAuth(Params):
 
 
 class HttpParams(Params):
-    """Parameters of `http`; the docstring of each says what it does."""
+    """Parameters of `http`."""
 
-    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
-    url: str
-    """Where to ask: an absolute http or https URL, without credentials in it."""
-    method: str = ""
-    """GET by default, POST when there is a body."""
-    headers: Mapping[str, str] = Field(default={}, repr=False)
-    """Request headers; values may hold secrets and are never shown."""
-    body: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(default=None, repr=False)
-    """What to send (as UTF-8); it may hold secrets and is never shown."""
-    status: Annotated[tuple[Status, ...], BeforeValidator(_statuses), Field(min_length=1)] = ("2xx",)
-    """Codes and classes that are fine."""
-    follow_redirects: bool = True
-    """Whether to go where 301, 302, 303, 307 and 308 lead."""
-    max_redirects: int = Field(10, ge=0, le=50)
-    """How many redirects to follow."""
-    body_limit: Size = Field(1024 * 1024, ge=1, le=BODY_LIMIT_MAX)
-    """How many decoded bytes of the body are taken."""
-    require_tls: bool = False
-    """Whether the last answer has to come over TLS."""
-    verify: bool = True
-    """Whether certificate and name are verified."""
-    ca_file: Path | None = None
-    """PEM file of the only authorities to trust, instead of the system's."""
-    server_name: ServerName | None = None
-    """Name to ask for (SNI) and to verify instead of the URL's host."""
-    basic_auth: BasicAuth | None = None
-    """User and password."""
-    bearer_token: SecretStr | None = None
-    """Token (RFC 6750)."""
-    ip_version: Literal[4, 6] | None = None
-    """Internet Protocol version to use, either by default."""
+    url: str = Field(description="Where to ask: an absolute http or https URL, without credentials in it.")
+    method: str = Field("", description="GET by default, POST when there is a body.")
+    headers: Mapping[str, str] = Field(
+        default={}, repr=False, description="Request headers; values may hold secrets and are never shown."
+    )
+    body: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(
+        default=None, repr=False, description="What to send (as UTF-8); it may hold secrets and is never shown."
+    )
+    status: Annotated[tuple[Status, ...], BeforeValidator(_statuses), Field(min_length=1)] = Field(
+        ("2xx",), description="Codes and classes that are fine."
+    )
+    follow_redirects: bool = Field(True, description="Whether to go where 301, 302, 303, 307 and 308 lead.")
+    max_redirects: int = Field(10, ge=0, le=50, description="How many redirects to follow.")
+    body_limit: Size = Field(
+        1024 * 1024, ge=1, le=BODY_LIMIT_MAX, description="How many decoded bytes of the body are taken."
+    )
+    require_tls: bool = Field(False, description="Whether the last answer has to come over TLS.")
+    verify: bool = Field(True, description="Whether certificate and name are verified.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the only authorities to trust, instead of the system's."
+    )
+    server_name: ServerName | None = Field(
+        None, description="Name to ask for (SNI) and to verify instead of the URL's host."
+    )
+    basic_auth: BasicAuth | None = Field(None, description="User and password.")
+    bearer_token: SecretStr | None = Field(None, description="Token (RFC 6750).")
+    ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
 
     _plan: tuple[Request, Rules] = PrivateAttr()
 
@@ -119,7 +116,7 @@ class HttpParams(Params):
     @classmethod
     def _web_url(cls, value: str) -> str:
         url = web_url(value)
-        if "@" in value.partition("://")[2].partition("/")[0]:
+        if "@" in re.split("[/?#]", value.partition("://")[2], maxsplit=1)[0]:
             raise ValueError("credentials do not belong in the URL: use basic_auth")
         return str(url)
 
@@ -137,9 +134,9 @@ class HttpParams(Params):
     @field_validator("bearer_token")
     @classmethod
     def _bearer(cls, value: SecretStr | None) -> SecretStr | None:
-        token = value.get_secret_value().strip() if value is not None else ""
         if value is None:
             return None
+        token = value.get_secret_value().strip()
         if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):
             raise ValueError("a bearer token has only letters, digits and -._~+/ (RFC 6750, section 2.1)")
         return SecretStr(token)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import ConfigDict, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from probes.connection import Connection, connect
 from probes.failures import NETWORK_ERRORS, classify
@@ -32,20 +32,15 @@ DEFAULT_PORT = 443
 
 
 class TlsParams(Params):
-    """Parameters of `tls`; the docstring of each says what it does."""
+    """Parameters of `tls`."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    address: str
-    """Where to connect: `host:port`, or a host alone for port 443."""
-    server_name: ServerName | None = None
-    """Name to ask for (SNI) and to verify instead of the host."""
-    ca_file: Path | None = None
-    """PEM file of the only authorities to trust, instead of the system's."""
-    verify: bool = True
-    """Whether certificate and name are verified."""
-    ip_version: Literal[4, 6] | None = None
-    """Internet Protocol version to use, either by default."""
+    address: str = Field(description="Where to connect: `host:port`, or a host alone for port 443.")
+    server_name: ServerName | None = Field(None, description="Name to ask for (SNI) and to verify instead of the host.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the only authorities to trust, instead of the system's."
+    )
+    verify: bool = Field(True, description="Whether certificate and name are verified.")
+    ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
 
     _where: HostPort = PrivateAttr()
     _trust: Trust = PrivateAttr()

@@ -77,6 +77,11 @@ def test_what_is_wrong_is_refused_with_a_reason_and_without_the_secret(wrong, sa
     assert SECRET not in str(caught.value)
 
 
+def test_an_at_sign_beyond_the_host_is_no_credential():
+    for url in ("http://a.vn/@an", "http://a.vn?x=@", "http://a.vn/?x=http://an:b@c"):
+        assert HttpParams(url=url).url.startswith("http://a.vn")
+
+
 @pytest.mark.parametrize("name", sorted(OUR_HEADERS))
 def test_headers_that_frame_the_message_are_refused(name):
     with pytest.raises(ValidationError, match="set by the probe itself"):
