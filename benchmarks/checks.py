@@ -80,10 +80,10 @@ def cpu_per_check() -> Iterator[Row]:
 def saved(directory: Path, last_s: float) -> float:
     """Return how many results a second were saved in the last whole seconds."""
     with sqlite3.connect(f"file:{directory}/store.db?mode=ro", uri=True) as store:
-        (newest,) = store.execute("SELECT max(at_ms) FROM result").fetchone()
+        (newest,) = store.execute("SELECT max(at_ms) FROM results").fetchone()
         since = newest - round(last_s * 1000) + 1000
         (count,) = store.execute(
-            "SELECT count(*) FROM result WHERE at_ms > ? AND at_ms <= ?", (since, newest)
+            "SELECT count(*) FROM results WHERE at_ms > ? AND at_ms <= ?", (since, newest)
         ).fetchone()
     return float(count) / (last_s - 1)
 
@@ -115,9 +115,9 @@ def lateness() -> Iterator[Row]:
 def late_by(directory: Path, last_s: float) -> Iterator[float]:
     """Yield how many milliseconds after its turn each of the last results started."""
     with sqlite3.connect(f"file:{directory}/store.db?mode=ro", uri=True) as store:
-        (newest,) = store.execute("SELECT max(at_ms) FROM result").fetchone()
+        (newest,) = store.execute("SELECT max(at_ms) FROM results").fetchone()
         rows = store.execute(
-            "SELECT c.id, r.at_ms FROM result r JOIN checks c ON c.no = r.check_no WHERE r.at_ms > ?",
+            "SELECT c.id, r.at_ms FROM results r JOIN checks c ON c.no = r.check_no WHERE r.at_ms > ?",
             (newest - last_s * 1000,),
         )
         for check, at_ms in rows:
@@ -157,7 +157,7 @@ def first_result(directory: Path, began: float) -> float:
     while time.monotonic() - began < 30:
         try:
             with sqlite3.connect(f"file:{directory}/store.db?mode=ro", uri=True) as store:
-                if store.execute("SELECT 1 FROM result LIMIT 1").fetchone():
+                if store.execute("SELECT 1 FROM results LIMIT 1").fetchone():
                     return time.monotonic() - began
         except sqlite3.Error:
             pass

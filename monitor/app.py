@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -124,6 +125,9 @@ class Monitor:
         ]
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
         self._coarse.start()
+        # What is here now stays: the collector need not walk through it again and again while checks are due.
+        gc.collect()
+        gc.freeze()
         self._schedule.run(self._jobs)
         log.info("monitoring", checks=len(self._jobs), targets=len(self.inventory.targets), listen=f"{host}:{port}")
 

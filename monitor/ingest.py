@@ -27,7 +27,9 @@ log = structlog.get_logger()
 BATCH_RESULTS = 5_000
 """Most results in one transaction."""
 PAUSE_S = 0.1
-"""Time between two transactions: what a result waits at most before it is decided and saved."""
+"""How often the inbox is emptied: what a result waits at most before it is decided."""
+GATHER_S = 0.5
+"""How long decided results that changed nothing wait for others; a change is saved at once, with all before it."""
 SNAPSHOT_S = 5.0
 """How often the latest of every check that had a result is saved; changes of state are saved at once."""
 RETRY_S = 1.0
@@ -87,6 +89,8 @@ class Writer:
         self._snapshot_at = 0.0
         self._failed_at = 0.0
         self._deferred: list[Event] = []
+        self._gathered: list[Result] = []
+        self._gathered_at = 0.0
         self.saved = 0
         self.spooled = 0
         self.store_available = True
@@ -103,7 +107,7 @@ class Writer:
         """Save everything that is left, and the latest of every check: the last thing before a clean stop."""
         while len(self._inbox):
             await self.write()
-        self._snapshot_at = 0.0
+        self._snapshot_at = self._gathered_at = float("-inf")
         await self.write()
 
     def defer(self, events: Iterable[Event]) -> None:
@@ -120,7 +124,16 @@ class Writer:
         for result in results:
             if self._core.confirming(result.check):
                 self._schedule.retry(result.check, result.at_ms / 1000)
-        await self._save(batch, now_ms)
+        await self._gather(batch, now_ms)
+
+    async def _gather(self, batch: Batch, now_ms: int) -> None:
+        """Save the batch, or keep it for the next one when it changed nothing: a transaction has a fixed price."""
+        self._gathered += batch.results
+        now = time.monotonic()
+        due = now - self._gathered_at >= GATHER_S or len(self._gathered) >= BATCH_RESULTS
+        if due or _has_changes(batch):
+            batch.results, self._gathered, self._gathered_at = self._gathered, [], now
+            await self._save(batch, now_ms)
 
     def decide(self, results: list[Result], now_ms: int, *, caught_up: bool) -> tuple[Batch, list[str]]:
         """Let the core decide on results and on the time passed; return what to save and what to run at once.
@@ -224,18 +237,13 @@ def _known_at(result: Result) -> int:
     return result.known_at_ms
 
 
+def _has_changes(batch: Batch) -> bool:
+    parts = (batch.transitions, batch.incidents, batch.notifications, batch.checks, batch.targets, batch.rollups)
+    return any(parts)
+
+
 def _is_empty(batch: Batch) -> bool:
-    return not any(
-        (
-            batch.results,
-            batch.transitions,
-            batch.incidents,
-            batch.notifications,
-            batch.checks,
-            batch.targets,
-            batch.rollups,
-        )
-    )
+    return not batch.results and not _has_changes(batch)
 
 
 def _sorted_out(events: Iterable[Event]) -> tuple[Batch, list[str]]:

