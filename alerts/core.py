@@ -88,11 +88,13 @@ class Core:
         if (
             result.state is State.UP
             and before.state is State.UP
-            and before.history == _CALM
             and not before.recent
             and not before.flapping
+            and not any(before.history)
         ):
-            self.memory.checks[check] = CheckState(State.UP, before.since_ms, "", "", at_ms, (), _CALM, False)
+            # Up again, as nearly always: only the time and the length of an uneventful history are new.
+            calm = _CALM[: len(before.history) + 1]
+            self.memory.checks[check] = CheckState(State.UP, before.since_ms, "", "", at_ms, (), calm, False)
             if check in self._incidents.watched:
                 self._incidents.answered(check, now_ms)
                 events += self._incidents.flush(now_ms)
@@ -158,7 +160,7 @@ class Core:
         for id_, incident in list(self.memory.incidents.items()):
             if incident.target not in self._rules.targets:
                 register.resolve(id_, now_ms, detail="no longer in the configuration")
-        self._decide(self._topology.rank, now_ms, now_ms, events)
+        self._decide(dict.fromkeys(self._topology.rank, now_ms), now_ms, events)
         register.reconsider(self.memory.incidents)
         events += self._incidents.flush(now_ms)
 
@@ -168,34 +170,33 @@ class Core:
         self.memory.checks[check] = after
         if check not in self._armed:
             self._arm(rule, after)
-        self._changed(rule, before, after, (transition, flapping), now_ms, events)
+        if self._has_changed(rule, before, after, (transition, flapping), events):
+            self._decide({rule.target: after.since_ms}, now_ms, events)
         if check in self._incidents.watched:
             self._incidents.answered(check, now_ms)
         events += self._incidents.flush(now_ms)
 
-    def _changed(
+    def _has_changed(
         self,
         rule: CheckRule,
         before: CheckState,
         after: CheckState,
         found: Iterable[Transition | Flapping | None],
-        now_ms: int,
         events: list[Event],
-    ) -> None:
-        """Carry on what happened to a check: to its target, to what that is part of, and to incidents."""
+    ) -> bool:
+        """Note what happened to a check, and say whether it can matter to its target."""
         changes = [change for change in found if change is not None]
         if changes:
             self.changed_checks.add(rule.id)
             events += changes
-        elif before.reason == after.reason:
-            return
-        if rule.target in self._rules.targets:
-            self._decide((rule.target,), after.since_ms, now_ms, events)
+        return bool(changes or before.reason != after.reason) and rule.target in self._rules.targets
 
-    def _decide(self, targets: Iterable[str], cause_ms: int, now_ms: int, events: list[Event]) -> None:
-        """Work out targets and, where they changed, what they are members of; then review the incidents of all."""
+    def _decide(self, causes: dict[str, int], now_ms: int, events: list[Event]) -> None:
+        """Work out targets and, where they changed, what they are members of; then review the incidents of all.
+
+        `causes` are the targets to begin with, and the time that the change behind each is dated at.
+        """
         rank, containers = self._topology.rank, self._topology.containers
-        causes = dict.fromkeys(targets, cause_ms)
         queue = [(rank[target], target) for target in causes]
         heapq.heapify(queue)
         while queue:
@@ -214,6 +215,7 @@ class Core:
         before = self.memory.targets[target]
         checks, members = self._situation.parts(target)
         verdict = of_target(self._rules.targets[target], checks, members)
+        stands_otherwise = self._situation.work_out(target, verdict)
         since_ms = before.since_ms
         if verdict.state is not before.state:
             since_ms = dated(since_ms, verdict.state, cause_ms, (*checks, *members))
@@ -224,7 +226,7 @@ class Core:
             events.append(Flapping(Subject.TARGET, target, now_ms, is_flapping))
         after = TargetState(verdict.state, since_ms, verdict.reason, is_flapping)
         if after == before:
-            return False
+            return stands_otherwise
         self.memory.targets[target] = after
         self.changed_targets.add(target)
         return True
@@ -232,30 +234,36 @@ class Core:
     def _pass_time(self, until_ms: int, floor_ms: int, events: list[Event]) -> None:
         """Fire the timers due until then, each at its own time, or at `floor_ms` if that is later."""
         while self._timers and self._timers[0][0] <= until_ms:
-            due_ms, kind, id_ = heapq.heappop(self._timers)
-            now_ms = max(due_ms, floor_ms)
+            now_ms = max(self._timers[0][0], floor_ms)
             self._now_ms = max(self._now_ms, now_ms)
-            if kind is _Timer.STALE:
-                self._stale(id_, due_ms, now_ms, events)
-            elif kind is _Timer.SETTLE:
-                self._incidents.due(id_, now_ms)
-                events += self._incidents.flush(now_ms)
-            else:
-                self._incidents.register.reconsider(self.memory.incidents)
+            self._fall_silent(now_ms, events)
+            if self._timers and self._timers[0][0] <= now_ms:
+                _, kind, id_ = heapq.heappop(self._timers)
+                if kind is _Timer.SETTLE:
+                    self._incidents.due(id_, now_ms)
+                elif kind is _Timer.MUTE_END:
+                    self._incidents.register.reconsider(self.memory.incidents)
                 events += self._incidents.flush(now_ms)
 
-    def _stale(self, check: str, due_ms: int, now_ms: int, events: list[Event]) -> None:
-        rule, before = self._rules.checks[check], self.memory.checks[check]
-        actual_ms = stale_at_ms(rule, before)
-        if actual_ms > due_ms:
-            # Results have come since the timer was set: set it anew rather than once for every result.
-            heapq.heappush(self._timers, (actual_ms, _Timer.STALE, check))
-            return
-        self._armed.discard(check)
-        after, transition = expire(rule, before, now_ms)
-        self.memory.checks[check] = after
-        self._changed(rule, before, after, (transition,), now_ms, events)
-        events += self._incidents.flush(now_ms)
+    def _fall_silent(self, now_ms: int, events: list[Event]) -> None:
+        """Decide on all silence that is due by now as one step: a group whose members all fall silent does so once."""
+        causes: dict[str, int] = {}
+        while self._timers and self._timers[0][0] <= now_ms and self._timers[0][1] is _Timer.STALE:
+            due_ms, _, check = heapq.heappop(self._timers)
+            rule, before = self._rules.checks[check], self.memory.checks[check]
+            actual_ms = stale_at_ms(rule, before)
+            if actual_ms > due_ms:
+                # Results have come since the timer was set: set it anew here rather than at every result.
+                heapq.heappush(self._timers, (actual_ms, _Timer.STALE, check))
+                continue
+            self._armed.discard(check)
+            after, transition = expire(rule, before, now_ms)
+            self.memory.checks[check] = after
+            if self._has_changed(rule, before, after, (transition,), events):
+                causes[rule.target] = max(causes.get(rule.target, 0), after.since_ms)
+        if causes:
+            self._decide(causes, now_ms, events)
+            events += self._incidents.flush(now_ms)
 
     def _arm(self, rule: CheckRule, state: CheckState) -> None:
         self._armed.add(rule.id)

@@ -210,17 +210,18 @@ class Incidents:
         return Explanation((), is_held, is_fresh)
 
     def _is_undecided(self, member: str) -> bool:
-        """Say whether it is still open if parents, its own or its members', explain a link's member."""
-        waiting = self._memory.waiting.get(member)
+        """Say whether it is still open if parents explain a link's member: its own, or those of its members."""
+        return any(
+            self._waits_for_parents(part)
+            for part in self._topology.with_members((member,))
+            if part == member or (self._situation.trouble(part) != FINE and not self.register.incidents_of(part))
+        )
+
+    def _waits_for_parents(self, target: str) -> bool:
+        waiting = self._memory.waiting.get(target)
         if waiting is not None and waiting.until_ms is not None:
             return True
-        if any(not self.register.incidents_of(parent) for parent in self._failed_parents(member)):
-            return True
-        return any(
-            self._is_undecided(m)
-            for m in self._topology.members[member]
-            if self._situation.trouble(m) != FINE and not self.register.incidents_of(m)
-        )
+        return any(not self.register.incidents_of(parent) for parent in self._failed_parents(target))
 
     def _failed_parents(self, target: str) -> list[str]:
         entries = self._topology.parents[target]

@@ -126,7 +126,10 @@ class TargetRule:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A planned window on targets: maintenance, or a silence when used as one. [from_ms, to_ms)."""
+    """A planned window on targets: maintenance, or a silence when used as one. [from_ms, to_ms).
+
+    The targets are all that it covers: whoever makes it adds the members of the links and groups that were named.
+    """
 
     targets: frozenset[str]
     from_ms: int

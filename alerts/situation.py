@@ -7,10 +7,10 @@ certain when even the best is trouble; it is over when even the worst is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
-from alerts.model import REDUNDANCY_LOST, CheckState, Memory, Rules, State, TargetState
-from alerts.target_state import NOTHING_KNOWN, Part, Verdict, of_checks, of_target
+from alerts.model import REDUNDANCY_LOST, CheckState, Memory, Rules, State
+from alerts.target_state import Part, Verdict, of_checks, of_target
 from alerts.topology import Topology
 
 FINE = 0
@@ -24,74 +24,97 @@ _GOOD = (State.UP, State.DEGRADED)
 _BAD = 2
 
 
+class Standing(NamedTuple):
+    """The best and the worst that a target may really be in; the same unless something about it is uncertain."""
+
+    best: Verdict
+    worst: Verdict
+
+
 class Situation:
-    """Reads the memory; changes nothing."""
+    """Reads the memory, and keeps how every target stands; `work_out` is told which target may have changed."""
 
     def __init__(self, rules: Rules, topology: Topology, memory: Memory) -> None:
         self._rules = rules.targets
         self._checks = rules.checks
         self._topology = topology
         self._memory = memory
+        self._standing: dict[str, Standing] = {}
+        for target in topology.rank:
+            self._standing[target] = self._stand(target, self.verdict(target))
 
     def parts(self, target: str) -> tuple[list[Part], list[Part]]:
         """Return the target's checks and its members as they are."""
-        return self._parts(target, _as_it_is, _as_it_is)
+        checks, targets = self._memory.checks, self._memory.targets
+        return (
+            [
+                Part(state.state, state.since_ms, state.reason, self._checks[id_].critical)
+                for id_, state in ((id_, checks[id_]) for id_ in self._topology.checks[target])
+            ],
+            [
+                Part(member.state, member.since_ms, member.reason)
+                for member in (targets[id_] for id_ in self._topology.members[target])
+            ],
+        )
 
     def verdict(self, target: str) -> Verdict:
         """Return what the target's parts amount to."""
         checks, members = self.parts(target)
         return of_target(self._rules[target], checks, members)
 
+    def work_out(self, target: str, verdict: Verdict) -> bool:
+        """Take note of what the target's parts amount to now; return whether it stands otherwise than before."""
+        before, after = self._standing[target], self._stand(target, verdict)
+        self._standing[target] = after
+        return after != before
+
     def best(self, target: str) -> Verdict:
         """Return the best that the target may be: what is unknown or flapping taken as up."""
-        return self._bound(target, State.UP)
+        return self._standing[target].best
 
     def worst(self, target: str) -> Verdict:
         """Return the worst that the target may be: what is unknown or flapping taken as down."""
-        return self._bound(target, State.DOWN)
+        return self._standing[target].worst
 
     def is_flapping(self, target: str) -> bool:
         """Say whether a critical check flaps, or flapping members leave it open what the target is."""
-        states = self._memory.checks
+        states, targets = self._memory.checks, self._memory.targets
         if any(states[id_].flapping and self._checks[id_].critical for id_ in self._topology.checks[target]):
             return True
-        members = self._topology.members[target]
-        if not any(self._memory.targets[member].flapping for member in members):
+        if not any(targets[member].flapping for member in self._topology.members[target]):
             return False
-        return self.best(target).state is not self.worst(target).state
+        best, worst = self._standing[target]
+        return best.state is not worst.state
 
     def trouble(self, target: str) -> int:
         """Return the level of trouble that is certain."""
-        return self.level(target, self.best(target))
+        return self.level(target, self._standing[target].best)
 
     def is_over(self, target: str) -> bool:
         """Say whether it is certain that the target has no trouble."""
-        return self.level(target, self.worst(target)) == FINE
+        return self.level(target, self._standing[target].worst) == FINE
 
     def level(self, target: str, verdict: Verdict) -> int:
         """Return what a state of this target is worth: FINE, REDUNDANCY (links only) or OUTAGE."""
         if verdict.state is State.DOWN:
             return OUTAGE
-        is_short = verdict == Verdict(State.DEGRADED, REDUNDANCY_LOST) and self._rules[target].type == "link"
+        is_short = verdict == _SHORT and self._rules[target].type == "link"
         return REDUNDANCY if is_short else FINE
 
     def own_checks_are_down(self, target: str) -> bool:
         """Say whether the target's own checks, without its members, certainly have it down."""
-        checks, _ = self._parts(target, _substitute(State.UP), _as_it_is)
+        checks = self._checks_as(target, State.UP)
         return bool(checks) and of_checks(checks).state is State.DOWN
 
-    def has_answered_well(self, target: str, since_ms: int) -> bool:
-        """Say whether results started since then show that the target is not down."""
-        if self._memory.targets[target].state not in _GOOD:
-            return False
-        checks, members = self._topology.checks[target], self._topology.members[target]
-        deciding = [id_ for id_ in checks if self._checks[id_].critical] or checks
-        if not all(_is_good_since(self._memory.checks[id_], since_ms) for id_ in deciding):
-            return False
-        if not members:
-            return True
-        needed = self._rules[target].need or len(members)
-        return sum(self.has_answered_well(member, since_ms) for member in members) >= needed
+    def has_answered_well(self, target: str, since_ms: int, seen: dict[str, bool] | None = None) -> bool:
+        """Say whether results started since then show that the target is not down.
+
+        `seen` is what is known of others already: members may be reached over many ways.
+        """
+        seen = {} if seen is None else seen
+        if target not in seen:
+            seen[target] = self._has_answered_well(target, since_ms, seen)
+        return seen[target]
 
     def message(self, target: str) -> str:
         """Return the last message behind the target's trouble: of its first check that is down, or of a member's."""
@@ -102,64 +125,69 @@ class Situation:
                     return state.message
         return ""
 
-    def is_muted(self, target: str, now_ms: int) -> bool:
+    def is_muted(self, target: str, now_ms: int, seen: dict[str, bool] | None = None) -> bool:
         """Say whether notifications about the target are muted now.
 
         A link or group is muted as well when its trouble comes from members alone that are muted, each of them:
         planned work on one channel announces no lost redundancy, but the loss of another channel meanwhile is.
         """
-        if self._topology.is_covered(target, now_ms):
-            return True
+        seen = {} if seen is None else seen
+        if target not in seen:
+            seen[target] = self._topology.is_covered(target, now_ms) or self._has_muted_cause(target, now_ms, seen)
+        return seen[target]
+
+    def _has_muted_cause(self, target: str, now_ms: int, seen: dict[str, bool]) -> bool:
         members = [m for m in self._topology.members[target] if self._memory.targets[m].state not in _GOOD]
         if not members or self.own_checks_are_down(target):
             return False
-        return all(self.is_muted(member, now_ms) for member in members)
+        return all(self.is_muted(member, now_ms, seen) for member in members)
+
+    def _has_answered_well(self, target: str, since_ms: int, seen: dict[str, bool]) -> bool:
+        if self._memory.targets[target].state not in _GOOD:
+            return False
+        checks, members = self._topology.checks[target], self._topology.members[target]
+        deciding = [id_ for id_ in checks if self._checks[id_].critical] or checks
+        if not all(_is_good_since(self._memory.checks[id_], since_ms) for id_ in deciding):
+            return False
+        needed = (self._rules[target].need or len(members)) if members else 0
+        return sum(self.has_answered_well(member, since_ms, seen) for member in members) >= needed
+
+    def _stand(self, target: str, verdict: Verdict) -> Standing:
+        checks, members = self._topology.checks[target], self._topology.members[target]
+        if not any(_is_uncertain(self._memory.checks[id_]) for id_ in checks) and all(
+            self._standing[member].best == self._standing[member].worst for member in members
+        ):
+            return Standing(verdict, verdict) if checks or members else _ANYTHING
+        return Standing(self._bound(target, State.UP), self._bound(target, State.DOWN))
 
     def _bound(self, target: str, stands_for: State) -> Verdict:
-        state = self._memory.targets[target]
-        if not (self._topology.members[target] or state.flapping or self._is_uncertain(target)):
-            return Verdict(state.state, state.reason)
-        checks, members = self._parts(target, _substitute(stands_for), _as_it_is)
-        members = [
-            part._replace(state=bound.state, reason=bound.reason)
-            for part, bound in zip(
-                members, (self._bound(m, stands_for) for m in self._topology.members[target]), strict=True
+        """Return what the target would be if all that is uncertain of it were so."""
+        members = []
+        for id_ in self._topology.members[target]:
+            best, worst = self._standing[id_]
+            bound = best if stands_for is State.UP else worst
+            members.append(Part(bound.state, self._memory.targets[id_].since_ms, bound.reason))
+        return of_target(self._rules[target], self._checks_as(target, stands_for), members)
+
+    def _checks_as(self, target: str, stands_for: State) -> list[Part]:
+        states = ((id_, self._memory.checks[id_]) for id_ in self._topology.checks[target])
+        return [
+            Part(
+                stands_for if _is_uncertain(state) else state.state,
+                state.since_ms,
+                state.reason,
+                self._checks[id_].critical,
             )
+            for id_, state in states
         ]
-        if not checks and not members:
-            return NOTHING_KNOWN._replace(state=stands_for)
-        return of_target(self._rules[target], checks, members)
-
-    def _is_uncertain(self, target: str) -> bool:
-        checks = self._topology.checks[target]
-        states = self._memory.checks
-        return not checks or any(states[id_].state is State.UNKNOWN or states[id_].flapping for id_ in checks)
-
-    def _parts(
-        self, target: str, of_check: Callable[[CheckState], State], of_member: Callable[[TargetState], State]
-    ) -> tuple[list[Part], list[Part]]:
-        checks, targets = self._memory.checks, self._memory.targets
-        return (
-            [
-                Part(of_check(state := checks[id_]), state.since_ms, state.reason, self._checks[id_].critical)
-                for id_ in self._topology.checks[target]
-            ],
-            [
-                Part(of_member(member := targets[id_]), member.since_ms, member.reason)
-                for id_ in self._topology.members[target]
-            ],
-        )
 
 
-def _as_it_is(state: CheckState | TargetState) -> State:
-    return state.state
+_SHORT = Verdict(State.DEGRADED, REDUNDANCY_LOST)
+_ANYTHING = Standing(Verdict(State.UP), Verdict(State.DOWN))
 
 
-def _substitute(stands_for: State) -> Callable[[CheckState], State]:
-    def of_check(state: CheckState) -> State:
-        return stands_for if state.state is State.UNKNOWN or state.flapping else state.state
-
-    return of_check
+def _is_uncertain(state: CheckState) -> bool:
+    return state.flapping or state.state is State.UNKNOWN
 
 
 def _is_good_since(state: CheckState, since_ms: int) -> bool:

@@ -29,7 +29,10 @@ class Topology:
     def __init__(self, rules: Rules) -> None:
         """Work the relations out. Raises `graphlib.CycleError`, a ValueError, when groups contain each other."""
         targets = rules.targets
-        self._mutes = _mutes(rules)
+        self._mutes: dict[str, list[Window]] = {}
+        for window in (*rules.maintenance, *rules.silences):
+            for target in window.targets:
+                self._mutes.setdefault(target, []).append(window)
         self.checks = {id_: tuple(c for c in rule.checks if c in rules.checks) for id_, rule in targets.items()}
         self.members = {id_: _existing(rule.members, targets) for id_, rule in targets.items()}
         order = TopologicalSorter(self.members).static_order()
@@ -53,10 +56,17 @@ class Topology:
 
     def with_members(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the targets and their members, and the members of these, each once."""
-        return _with_members(targets, self.members)
+        found: dict[str, None] = {}
+        todo = list(targets)[::-1]
+        while todo:
+            target = todo.pop()
+            if target not in found:
+                found[target] = None
+                todo.extend(reversed(self.members[target]))
+        return tuple(found)
 
     def is_covered(self, target: str, now_ms: int) -> bool:
-        """Say whether a maintenance window or a silence in force mutes the target (or something it is part of)."""
+        """Say whether a maintenance window or a silence in force mutes the target."""
         return any(window.from_ms <= now_ms < window.to_ms for window in self._mutes.get(target, ()))
 
     def _explaining(self, targets: Mapping[str, TargetRule]) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -73,16 +83,6 @@ class Topology:
             kept = [tuple(p for p in entry if component[p] != component[id_]) for entry in entries[id_]]
             explaining[id_] = tuple(entry for entry in kept if entry)
         return explaining
-
-
-def covering(windows: Iterable[Window], targets: Mapping[str, TargetRule]) -> dict[str, list[Window]]:
-    """Return the windows by target: a window on a link or group covers its members as well, at every depth."""
-    members = {id_: _existing(rule.members, targets) for id_, rule in targets.items()}
-    found: dict[str, list[Window]] = {}
-    for window in windows:
-        for target in _with_members((t for t in sorted(window.targets) if t in targets), members):
-            found.setdefault(target, []).append(window)
-    return found
 
 
 def strong_components(edges: Mapping[str, Iterable[str]]) -> dict[str, int]:
@@ -125,23 +125,8 @@ def _close(node: str, path: list[str], component: dict[str, int]) -> None:
             return
 
 
-def _mutes(rules: Rules) -> dict[str, list[Window]]:
-    return covering((*rules.maintenance, *rules.silences), rules.targets)
-
-
 def _existing(ids: Iterable[str], targets: Mapping[str, TargetRule]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(id_ for id_ in ids if id_ in targets))
-
-
-def _with_members(targets: Iterable[str], members: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    todo = list(targets)[::-1]
-    while todo:
-        target = todo.pop()
-        if target not in found:
-            found[target] = None
-            todo.extend(reversed(members[target]))
-    return tuple(found)
 
 
 def _reversed(edges: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.core import Core
 from alerts.model import Event, Flapping, IncidentChange, IncidentEvent, Notification, Result, Rules, RunNow, Transition
-from monitor.result_json import utc_text
+from alerts.periods import utc_text
 
 
 def replay(rules: Rules, results: Iterable[Result], until: int | None = None) -> Iterator[Event]:

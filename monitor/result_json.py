@@ -23,6 +23,7 @@ import orjson
 import zstandard
 
 from alerts.model import Result, State
+from alerts.periods import utc_text
 from probes.conditions import one_line
 from probes.model import Failure
 
@@ -49,12 +50,6 @@ _FAILURES = {failure.value: failure for failure in Failure}
 
 class ResultError(ValueError):
     """A line is not a result; the message says why, and in which file and line."""
-
-
-def utc_text(at_ms: int) -> str:
-    """Return a time as `2026-10-01T00:00:10.000Z`."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def result_object(result: Result) -> dict[str, Any]:
