@@ -21,7 +21,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from math import copysign, isfinite, isnan, nan
-from typing import NamedTuple
 
 from alerts.model import State
 from probes.model import Failure
@@ -39,11 +38,8 @@ _STATE_NO = {state: number for number, state in enumerate(_STATES)}
 _FAILURE_NO = {failure: number for number, failure in enumerate(_FAILURES, 1)} | {None: 0}
 
 
-class Shape(NamedTuple):
-    """Names of samples in order, and one code letter for each."""
-
-    names: tuple[str, ...]
-    codes: str
+Shape = tuple[tuple[str, ...], str]
+"""Names of samples in order, and one code letter for each."""
 
 
 class CorruptError(ValueError):
@@ -82,7 +78,7 @@ def encode_samples(samples: Mapping[str, float]) -> tuple[Shape, bytes]:
             parts.append(_DOUBLE.pack(value))
         else:
             parts.append(_SHORT[number] if number < _SHORT_LIMIT else _varint(number))
-    return Shape(tuple(samples), codes), b"".join(parts)
+    return (tuple(samples), codes), b"".join(parts)
 
 
 def _code_of(value: float) -> tuple[str, int]:
@@ -110,7 +106,7 @@ def decode_samples(shape: Shape, body: bytes) -> dict[str, float]:
     samples: dict[str, float] = {}
     position = 0
     try:
-        for name, code in zip(shape.names, shape.codes, strict=True):
+        for name, code in zip(*shape, strict=True):
             if code == "d":
                 samples[name] = _DOUBLE.unpack_from(body, position)[0]
                 position += 8
@@ -123,7 +119,7 @@ def decode_samples(shape: Shape, body: bytes) -> dict[str, float]:
     except (IndexError, struct.error, KeyError, ValueError):
         position = -1
     if position != len(body):
-        message = f"a stored body of {len(body)} bytes does not fit its shape {shape.codes!r}"
+        message = f"a stored body of {len(body)} bytes does not fit its shape {shape[1]!r}"
         raise CorruptError(message)
     return samples
 

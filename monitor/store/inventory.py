@@ -15,6 +15,7 @@ from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Check, Inventory, Target
+from config.rules import rules_of
 from monitor.store.names import checks
 from monitor.store.statements import put_meta, storable, to_json, upsert
 from monitor.store.tables import AgencyRow, SiteRow, TargetRow, metadata
@@ -34,8 +35,6 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
     await _replace(connection, sites, _site_rows(inventory), now_ms)
     await _replace(connection, targets, _target_rows(inventory), now_ms)
     await _replace(connection, checks, _check_rows(inventory), now_ms)
-    from config.rules import rules_of  # noqa: PLC0415
-
     settings = inventory.settings
     await put_meta(
         connection,
@@ -51,7 +50,7 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
 
 async def _replace(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]], now_ms: int) -> None:
     there = set(await connection.scalars(select(table.c.id).where(table.c.removed_ms.is_(None))))
-    await upsert(connection, table, rows, ["id"])
+    await upsert(connection, table, rows, ("id",))
     gone = there - {row["id"] for row in rows}
     if gone:
         removed = update(table).where(table.c.id == bindparam("of")).values(removed_ms=now_ms)

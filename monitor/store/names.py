@@ -93,9 +93,10 @@ def _unknown_check(name: str) -> dict[str, object]:
 
 def key_of(shape: Shape) -> str:
     """Return the text that a shape is stored as."""
-    return orjson.dumps([shape.codes, *shape.names]).decode()
+    names, codes = shape
+    return orjson.dumps([codes, *names]).decode()
 
 
 def _shape_of(key: str) -> Shape:
     codes, *names = orjson.loads(key)
-    return Shape(tuple(names), codes)
+    return tuple(names), codes

@@ -10,17 +10,18 @@ import orjson
 from sqlalchemy import bindparam, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alerts.model import Result
+from alerts.model import Result, State
 from monitor.store.codec import MILLION, Shape, decode_samples, encode_samples, pack_outcome, unpack_outcome
 from monitor.store.errors import unavailable_as_such
 from monitor.store.names import PLAIN_SHAPE, Names, checks
-from monitor.store.statements import storable
+from monitor.store.statements import driver_of, storable
 from monitor.store.tables import results
 
 COLUMNS = ("at_ms", "duration_us", "check_no", "agent_no", "shape_no", "outcome", "samples", "message")
 Row = tuple[int, int, int, int, int, int, bytes, str | None]
 """One row, in the order of COLUMNS."""
 
+_NEVER_MS = 1 << 62
 SLICE_ROWS = 20_000
 """About how many results are read at a time, to be put in order."""
 _SLICE_FIRST_MS, _SLICE_MOST_MS = 60_000, 30 * 86_400_000
@@ -48,7 +49,8 @@ class Packed(NamedTuple):
 
 def pack(batch: Iterable[Result], names: Names) -> Packed:
     """Turn results into rows. Touches nothing but its arguments: it may run in a thread."""
-    packed = Packed([], {}, set(), set(), set())
+    rows: list[Row] = []
+    packed = Packed(rows, {}, set(), set(), set())
     check_nos, agent_nos, shape_nos, known_first = names.checks, names.agents, names.shapes, names.first_ms
     for check, agent, at_ms, duration_s, state, failure, message, samples in batch:
         shape, body = encode_samples(samples)
@@ -65,11 +67,10 @@ def pack(batch: Iterable[Result], names: Names) -> Packed:
                 continue
             shape_no, body = PLAIN_SHAPE, orjson.dumps(dict(samples))
         line = storable(message) if message else None
-        outcome = pack_outcome(state, failure)
-        packed.rows.append((at_ms, round(duration_s * MILLION), check_no, agent_no, shape_no, outcome, body, line))
-        first = packed.first_ms.get(check_no, known_first.get(check_no))
-        if first is None or at_ms < first:
-            packed.first_ms[check_no] = at_ms
+        outcome = 0 if state is State.UP and failure is None else pack_outcome(state, failure)
+        rows.append((at_ms, round(duration_s * MILLION), check_no, agent_no, shape_no, outcome, body, line))
+        if at_ms < known_first.get(check_no, _NEVER_MS):
+            packed.first_ms[check_no] = min(at_ms, packed.first_ms.get(check_no, at_ms))
     return packed
 
 
@@ -117,16 +118,12 @@ async def insert(connection: AsyncConnection, packed: Packed) -> int:
 
 async def _copy(connection: AsyncConnection, rows: list[Row]) -> int:
     """Use COPY, which takes new rows only; where one is there already, fall back to INSERT."""
-    driver: asyncpg.Connection[Any] | None = None
+    driver = await driver_of(connection)
     try:
-        # The savepoint is SQLAlchemy's, so that its transaction has begun before the driver is used directly.
         async with connection.begin_nested():
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None  # noqa: S101 - an open connection has one
             await driver.copy_records_to_table("results", records=rows, columns=COLUMNS)
             return len(rows)
     except asyncpg.UniqueViolationError:
-        assert driver is not None  # noqa: S101 - it was set before it could complain
         columns = [list(column) for column in zip(*rows, strict=True)]
         status = await driver.execute(_INSERT_POSTGRESQL, *columns)
         return int(status.rsplit(" ", 1)[1])

@@ -43,14 +43,14 @@ targets = metadata.tables[TargetRow.__tablename__]
 async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str, int]) -> None:
     """Save all of a batch but its results and notifications."""
     await add(connection, transitions, [_transition_row(transition) for transition in batch.transitions])
-    await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ["id"])
+    await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ("id",))
     await add(connection, incident_targets, _incident_targets(batch.incidents))
     # One order for all writers: two transactions that take the same rows never wait for each other in a circle.
     now = sorted(((check_nos[row.check], row) for row in batch.checks), key=_number)
-    await upsert(connection, check_states, [_check_row(no, row) for no, row in now], ["check_no"])
-    await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ["target"])
+    await upsert(connection, check_states, [_check_row(no, row) for no, row in now], ("check_no",))
+    await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ("target",))
     intervals = sorted((check_nos[rollup.check], rollup) for rollup in batch.rollups)
-    await upsert(connection, rollups, [_rollup_row(no, rollup) for no, rollup in intervals], ["check_no", "start_ms"])
+    await upsert(connection, rollups, [_rollup_row(no, rollup) for no, rollup in intervals], ("check_no", "start_ms"))
 
 
 def _number(pair: tuple[int, CheckNow]) -> int:
