@@ -34,7 +34,7 @@ def draw(domain: Domain, scale: float = 1.0) -> Plan:
 
 def _provinces(domain: Domain, scale: float) -> list[Province]:
     wanted = dict.fromkeys((*census.FIRST_PROVINCES, *domain.provinces))
-    kept = list(wanted)[: max(len(census.FIRST_PROVINCES) - 2, round(len(wanted) * scale))]
+    kept = list(wanted)[: max(len(census.FIRST_PROVINCES), round(len(wanted) * scale))]
     return [province for code, province in domain.provinces.items() if code in kept]
 
 

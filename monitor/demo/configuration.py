@@ -82,7 +82,7 @@ def _dump(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(HEAD + text, encoding="utf-8")
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # libyaml's where it is there
     """Writes shared values out each time: the files are for people."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -265,7 +265,7 @@ class _Writer:
             "probe": "postgresql",
             "dsn": f"postgresql://{postgres.USER}:{password}@{self._facts.address_of(service.id)}/{service.path}",
             "query": postgres.ROWS_QUERY,
-            "freshness": {"query": postgres.FRESHNESS_QUERY, "max_age": f"{MAX_AGE_S:.0f}s"},
+            "freshness": {"query": postgres.AGE_QUERY, "max_age": f"{MAX_AGE_S:.0f}s"},
         }
 
     def _mail(self, service: Service) -> dict[str, Any]:

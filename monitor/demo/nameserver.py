@@ -108,6 +108,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._addresses = addresses
         self._timers: set[asyncio.TimerHandle] = set()
         self._transport: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.Event()
 
     @classmethod
     async def open(cls, sock: socket.socket, actor: Actor, addresses: Mapping[str, str]) -> NameServer:
@@ -120,6 +121,10 @@ class NameServer(asyncio.DatagramProtocol):
         """Keep the transport."""
         # The class that asyncio uses here does not descend from DatagramTransport (cpython 3.11).
         self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Know that the socket is closed."""
+        self._closed.set()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take a question."""
@@ -148,3 +153,4 @@ class NameServer(asyncio.DatagramProtocol):
         self._timers.clear()
         if self._transport is not None:
             self._transport.close()
+            await self._closed.wait()

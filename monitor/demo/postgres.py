@@ -20,8 +20,9 @@ from monitor.demo import postgres_wire as wire
 from monitor.demo.stage import Actor
 
 ROWS_QUERY = "SELECT count(*) AS so_ban_ghi FROM dong_bo"
-FRESHNESS_QUERY = "SELECT max(cap_nhat_luc) AS cap_nhat_luc FROM dong_bo"
-"""The questions that the configuration asks: how many rows the synchronisation log has, and when the newest came."""
+AGE_QUERY = "SELECT extract(epoch FROM now() - max(cap_nhat_luc))::float8 AS tuoi_s FROM dong_bo"
+NEWEST_QUERY = "SELECT max(cap_nhat_luc) AS cap_nhat_luc FROM dong_bo"
+"""How many rows the synchronisation log has, how old the newest is, and when it came."""
 USER = "giam_sat"
 ROWS = 1200
 NEW_ROW_EVERY_S = 7.0
@@ -68,7 +69,8 @@ class Database:
         self.verifier = Verifier(password)
         self.answers: Answers = {
             normal(ROWS_QUERY): lambda: wire.Table(("so_ban_ghi", wire.INT8), (self._rows(),)),
-            normal(FRESHNESS_QUERY): lambda: wire.Table(("cap_nhat_luc", wire.TIMESTAMPTZ), (self._newest(),)),
+            normal(AGE_QUERY): lambda: wire.Table(("tuoi_s", wire.FLOAT8), (self._age_s(),)),
+            normal(NEWEST_QUERY): lambda: wire.Table(("cap_nhat_luc", wire.TIMESTAMPTZ), (self._newest(),)),
             "select 1": lambda: wire.Table(("?column?", wire.INT4), (1,)),
             "select now()": lambda: wire.Table(("now", wire.TIMESTAMPTZ), (datetime.now(UTC),)),
             "select version()": lambda: wire.Table(("version", wire.TEXT), (wire.VERSION,)),
@@ -84,6 +86,9 @@ class Database:
         stalled_s = self.actor.effect().stalled_since_s
         now_s = self.actor.script_s() if stalled_s is None else stalled_s
         return now_s - now_s % NEW_ROW_EVERY_S if stalled_s is None else now_s
+
+    def _age_s(self) -> float:
+        return round(self.actor.script_s() - self._newest_s(), 6)
 
     def _newest(self) -> datetime:
         return self.actor.utc(self._newest_s())

@@ -14,8 +14,8 @@ PROTOCOL_3, SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 196608, 80877103, 8087710
 OK, SASL, SASL_CONTINUE, SASL_FINAL = 0, 10, 11, 12
 STARTUP_MAX_BYTES = 10_000
 MESSAGE_MAX_BYTES = 64 * 1024
-BOOL, INT8, INT4, TEXT, TIMESTAMPTZ, VOID = 16, 20, 23, 25, 1184, 2278
-_SIZES = {BOOL: 1, INT8: 8, INT4: 4, TIMESTAMPTZ: 8, VOID: 4}
+BOOL, INT8, INT4, TEXT, FLOAT8, TIMESTAMPTZ, VOID = 16, 20, 23, 25, 701, 1184, 2278
+_SIZES = {BOOL: 1, INT8: 8, INT4: 4, FLOAT8: 8, TIMESTAMPTZ: 8, VOID: 4}
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Binary timestamps count microseconds from here."""
 _COMMANDS = {
@@ -148,6 +148,8 @@ def _encode(value: Any, type_: int, *, is_binary: bool) -> bytes:
         return struct.pack("!?", value) if is_binary else (b"t" if value else b"f")
     if isinstance(value, int) and is_binary:
         return struct.pack("!q" if type_ == INT8 else "!i", value)
+    if isinstance(value, float) and is_binary:
+        return struct.pack("!d", value)
     return str(value).encode()
 
 
