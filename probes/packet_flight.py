@@ -185,7 +185,9 @@ def samples_of(flight: Flight) -> dict[str, float]:
     """
     sent = flight.launched - flight.unsent
     samples: dict[str, float] = {"sent": sent, "received": flight.answered, "duplicates": flight.duplicates}
-    attempted = flight.launched - sum(trouble.failure in SELF_INFLICTED for trouble in flight.troubles.values())
+    attempted = flight.launched
+    if flight.troubles:
+        attempted -= sum(trouble.failure in SELF_INFLICTED for trouble in flight.troubles.values())
     if attempted:
         samples["loss_ratio"] = (attempted - flight.answered) / attempted
     samples.update(rtt_figures(flight.rtt_s))
@@ -205,6 +207,8 @@ def rtt_figures(rtt_s: Sequence[float | None]) -> dict[str, float]:
     answered = [rtt for rtt in rtt_s if rtt is not None]
     if not answered:
         return {}
+    if len(answered) == 1:
+        return dict.fromkeys(("rtt_min_s", "rtt_mean_s", "rtt_median_s", "rtt_max_s"), answered[0])
     mean = math.fsum(answered) / len(answered)
     figures = {
         "rtt_min_s": min(answered),
@@ -212,15 +216,12 @@ def rtt_figures(rtt_s: Sequence[float | None]) -> dict[str, float]:
         "rtt_median_s": median(answered),
         "rtt_max_s": max(answered),
     }
-    if len(answered) > 1:
-        ranked = sorted(answered)
-        figures["rtt_stddev_s"] = math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in answered) / len(answered))
-        figures["pdv_s"] = ranked[math.ceil(0.95 * len(ranked)) - 1] - ranked[0]
-        steps = [
-            abs(later - earlier) for earlier, later in pairwise(rtt_s) if earlier is not None and later is not None
-        ]
-        if steps:
-            figures["ipdv_s"] = math.fsum(steps) / len(steps)
+    ranked = sorted(answered)
+    figures["rtt_stddev_s"] = math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in answered) / len(answered))
+    figures["pdv_s"] = ranked[math.ceil(0.95 * len(ranked)) - 1] - ranked[0]
+    steps = [abs(later - earlier) for earlier, later in pairwise(rtt_s) if earlier is not None and later is not None]
+    if steps:
+        figures["ipdv_s"] = math.fsum(steps) / len(steps)
     return figures
 
 
@@ -240,14 +241,14 @@ def measurement_of(flight: Flight, loss_max: float | None, samples: dict[str, fl
 
 
 def _trouble_of(flight: Flight) -> Trouble | None:
+    if flight.launched == 0:
+        return Trouble(Failure.INTERNAL, "no packet could be sent in time")
+    if not flight.troubles:
+        return None
     own = next((trouble for trouble in flight.troubles.values() if trouble.failure in SELF_INFLICTED), None)
     if own is not None:
         return own
-    if flight.launched == 0:
-        return Trouble(Failure.INTERNAL, "no packet could be sent in time")
-    if flight.answered == 0 and flight.troubles:
-        return next(iter(flight.troubles.values()))
-    return None
+    return None if flight.answered else next(iter(flight.troubles.values()))
 
 
 def _loss_of(flight: Flight, loss_max: float | None) -> Trouble | None:

@@ -22,7 +22,7 @@ class Timetable:
 
     Args:
         loop: whose clock and timer are used.
-        ring: called with the flights that are due, each taken out before.
+        ring: called at every tick while anything waits, with the flights that are due, each taken out before.
 
     """
 
@@ -79,6 +79,7 @@ class Timetable:
         self._rung = max(self._rung, current)
         for flight in due:
             flight.tick = -1
-        if due:
+        try:
             self._ring(due)
-        self._arm()
+        finally:
+            self._arm()
