@@ -46,12 +46,14 @@ class Trust:
         verify: whether the peer's certificate and name are verified at all.
         ca_file: PEM file of the only trusted authorities; "" for those that the system trusts.
         alpn: application protocols to offer (RFC 7301).
+        check_name: whether a verified certificate must also be for the server's name.
 
     """
 
     verify: bool = True
     ca_file: str = ""
     alpn: tuple[str, ...] = ()
+    check_name: bool = True
 
 
 class Contexts:
@@ -285,8 +287,8 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def _make(trust: Trust) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = trust.verify and trust.check_name
     if not trust.verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif trust.ca_file:
         # Read here, so that a missing file is told from one that is not PEM, and a directory from both.

@@ -43,8 +43,6 @@ watch each of them, write a check for each number.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, model_validator
 
 from probes.failures import NETWORK_ERRORS, classify
@@ -52,8 +50,9 @@ from probes.model import Context, Measurement, Params, Probe
 from probes.resolver import IpVersion, ascii_name, resolve
 from probes.tcp_address import Address, ServerName
 from probes.tcp_dialogue import STEPS_LIMIT, Dialogue, Step
+from probes.tcp_facts import StreamFacts
 from probes.tcp_stream import TcpStream, connect
-from probes.tls import CERT_FACTS, PeerCertificate, Trust, context_for, peer_certificate
+from probes.tls import CERT_FACTS, Trust, context_for
 
 
 class TcpParams(Params):
@@ -74,21 +73,10 @@ class TcpParams(Params):
         return self
 
 
-class _Facts(dict[str, Any]):
-    """Facts, those of the certificate only when a condition asks: reading its names costs more than connecting."""
-
-    certificate: PeerCertificate | None = None
-
-    def __missing__(self, name: str) -> Any:
-        if self.certificate is None or name not in CERT_FACTS:
-            raise KeyError(name)
-        return self.certificate.fact(name)
-
-
 async def run(params: TcpParams, ctx: Context) -> Measurement:
     """Connect, hold the dialogue, and say what was measured on the way."""
     found: dict[str, float] = {}
-    facts = _Facts()
+    facts = StreamFacts()
     failure, message = None, ""
     try:
         await _measure(params, ctx, found, facts)
@@ -98,7 +86,7 @@ async def run(params: TcpParams, ctx: Context) -> Measurement:
     return Measurement({**ctx.phases.samples, **found}, failure, message, facts)
 
 
-async def _measure(params: TcpParams, ctx: Context, found: dict[str, float], facts: _Facts) -> None:
+async def _measure(params: TcpParams, ctx: Context, found: dict[str, float], facts: StreamFacts) -> None:
     addresses = await resolve(params.address.host, ctx, params.ip_version)
     stream = await connect(addresses, params.address.port, ctx)
     try:
@@ -113,7 +101,9 @@ async def _measure(params: TcpParams, ctx: Context, found: dict[str, float], fac
         stream.close()
 
 
-async def _speak(params: TcpParams, ctx: Context, stream: TcpStream, found: dict[str, float], facts: _Facts) -> None:
+async def _speak(
+    params: TcpParams, ctx: Context, stream: TcpStream, found: dict[str, float], facts: StreamFacts
+) -> None:
     async def start_tls() -> None:
         ctx.phases.begin("tls")
         context = context_for(Trust(params.verify, params.ca_file), ctx.resources)
@@ -130,16 +120,14 @@ async def _speak(params: TcpParams, ctx: Context, stream: TcpStream, found: dict
         _describe(stream, dialogue, found, facts)
 
 
-def _describe(stream: TcpStream, dialogue: Dialogue, found: dict[str, float], facts: _Facts) -> None:
+def _describe(stream: TcpStream, dialogue: Dialogue, found: dict[str, float], facts: StreamFacts) -> None:
     """Add what is known at the end, also when it ended badly."""
     figures = stream.figures()
     found["tcp_retransmits"] = figures.retransmits
     if figures.rttvar_s is not None:
         found["tcp_rttvar_s"] = figures.rttvar_s
     facts["banner"], facts["matched"] = dialogue.banner, dialogue.matched
-    facts.certificate = peer_certificate(stream.chain) if stream.chain else None
-    if facts.certificate is not None:
-        found["cert_expires_s"] = facts.certificate.expires_s
+    facts.add_certificate(stream.chain, found)
 
 
 PROBE = Probe(
