@@ -72,8 +72,7 @@ class Core:
         A result of an unknown check, or one that did not start after the last one of its check, changes nothing.
         """
         check = result.check
-        before = self.memory.checks.get(check)
-        if before is None:
+        if check not in self._rules.checks:
             return []
         now_ms = result.known_at_ms
         events: list[Event] = []
@@ -82,7 +81,7 @@ class Core:
         if self._is_unsettled:
             self._settle_in(now_ms, events)
         self._now_ms = max(self._now_ms, now_ms)
-        at_ms = result.at_ms
+        at_ms, before = result.at_ms, self.memory.checks[check]
         if at_ms <= before.last_at_ms:
             return events
         if (
