@@ -168,6 +168,26 @@ async def test_a_turn_is_moved_and_taken_out():
     assert rung == [moved]
 
 
+async def test_the_clock_ticks_only_while_somebody_waits():
+    rings = 0
+
+    def ring(_: list[Flight]) -> None:
+        nonlocal rings
+        rings += 1
+
+    loop = asyncio.get_running_loop()
+    table = Timetable(loop, ring)
+    flight = flight_of()
+    table.put(flight, loop.time() + 60)
+    await asyncio.sleep(10 * TICK_S)
+    assert rings >= 2
+    table.remove(flight)
+    before = rings
+    await asyncio.sleep(20 * TICK_S)
+    assert rings <= before + 1
+    table.close()
+
+
 async def test_a_turn_given_while_turns_are_taken_is_not_lost():
     loop = asyncio.get_running_loop()
     done = loop.create_future()
