@@ -13,7 +13,7 @@ STEPS_LIMIT = 16_384
 """Labels and pointers that are followed in one message: a full one of 1,000 records needs about 5,000."""
 
 _LABEL = re.compile(rb"(?:\\.|[^.\\])+", re.DOTALL)
-_NAME = re.compile(rb"(?:\\.|[^.\\])+(?:\.(?:\\.|[^.\\])+)*", re.DOTALL)
+_NAME = re.compile(rb"(?:\\.|[^.\\])+(?:\.(?:\\.|[^.\\])+)*\.?", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-9]{3}|.)", re.DOTALL)
 _SPECIAL = frozenset(b'."\\;@$()')
 
@@ -37,7 +37,7 @@ def wire_name(name: str) -> bytes:
             raise ValueError(message) from None
     if name == ".":
         return b"\0"
-    text = name.encode().removesuffix(b".") if not name.endswith("\\.") else name.encode()
+    text = name.encode()
     labels = [_unescape(label) for label in _LABEL.findall(text)] if _NAME.fullmatch(text) else []
     size = sum(len(label) + 1 for label in labels) + 1
     if not labels or max(map(len, labels)) > LABEL_LIMIT_OCTETS or size > NAME_LIMIT_OCTETS:

@@ -115,11 +115,11 @@ def end_point_binding(certificate: bytes) -> bytes | None:
 
     None where that is undefined (a signature without one hash, such as Ed25519).
     """
-    from cryptography import x509  # noqa: PLC0415 - only under TLS
+    from cryptography import exceptions, x509  # noqa: PLC0415 - only under TLS
 
     try:
         algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-    except (ValueError, x509.UnsupportedAlgorithm):  # type: ignore[attr-defined]
+    except (ValueError, exceptions.UnsupportedAlgorithm):
         return None
     if algorithm is None:
         return None

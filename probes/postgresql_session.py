@@ -194,6 +194,8 @@ class Session:
     async def _authenticate(self, body: bytes) -> bool:
         """Answer an authentication request (documentation, section 55.2.1); say whether we are let in."""
         request, data = int.from_bytes(body[:4], "big"), body[4:]
+        if len(body) < 4:
+            raise TroubleError(Failure.PROTOCOL, "the server's authentication request is not one")
         if request == 0:
             return True
         if request == 10:

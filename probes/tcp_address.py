@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 HOST_LIMIT = 253
 """Characters of a name (RFC 1035, section 2.3.4, less the root's length byte and dot)."""
 
-_HOST = re.compile(r"[^\s/@\[\]:.][^\s/@\[\]:]*\Z")
+_HOST = re.compile(r"(?!\.)[^\s\x00-$&-,/:-@\[-^`{-\x7f]+\Z")
+"""No white space and no ASCII punctuation but `-`, `.`, `_` and, for the scope of an address, `%`."""
+
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 
 
