@@ -67,11 +67,14 @@ class Authority:
 
     def context(self, host: str, address: str, days: int, is_expired: Callable[[], bool]) -> ssl.SSLContext:
         """Return a server's context; each handshake asks which certificate to show."""
-        good, bad = self._server(host, address, -30, days), self._server(host, address, -400, -RAN_OUT_DAYS)
+        good = self._server(host, address, -30, days)
+        bad: list[ssl.SSLContext] = []
 
         def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
             if is_expired():
-                connection.context = bad
+                if not bad:  # few hosts ever need one
+                    bad.append(self._server(host, address, -400, -RAN_OUT_DAYS))
+                connection.context = bad[0]
 
         # Called without a name too: a URL of a bare address sends none (RFC 6066, section 3).
         good.sni_callback = choose

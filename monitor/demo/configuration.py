@@ -35,7 +35,7 @@ STAMP = {
     "timeout": "2s",
     "confirm": {"down": 3, "up": 2},
     "retry_interval": "1s",
-    "degraded_when": ["loss_ratio > 0.1", "rtt_mean_s > 0.08"],
+    "degraded_when": ["loss_ratio > 0.05", "rtt_mean_s > 0.08"],
 }
 
 

@@ -45,17 +45,15 @@ def _one_channel(plan: Plan, link: str, from_s: float, to_s: float) -> tuple[Fau
 
 
 def _both_channels(plan: Plan, link: str, from_s: float, to_s: float) -> tuple[Fault, ...]:
-    """First one channel, half a minute later the other; they come back one after the other."""
+    """First one channel, half a minute later the other, which is mended first."""
     a, b = (channel.id for channel in plan.links[link].channels)
-    second_s, first_back_s = from_s + 30, to_s - 25
+    one = {a: ("down", "packet_loss"), link: ("degraded", "redundancy_lost")}
     behind = {s.id: ("down", "connect_timeout") for host in plan.behind(link) for s in plan.on(host.id)}
+    two = {b: ("down", "packet_loss"), link: ("down", ""), **behind}
     return (
-        Fault(
-            "fibre_cut", a, from_s, first_back_s, CUT,
-            {a: ("down", "packet_loss"), link: ("degraded", "redundancy_lost")},
-        ),
-        Fault("fibre_cut", b, second_s, to_s, CUT, {b: ("down", "packet_loss"), link: ("down", ""), **behind}),
-    )  # fmt: skip
+        Fault("fibre_cut", a, from_s, to_s, CUT, one),
+        Fault("fibre_cut", b, from_s + 30, to_s - 25, CUT, two),
+    )
 
 
 def _expired(_plan: Plan, service: str, from_s: float, to_s: float) -> tuple[Fault, ...]:

@@ -15,7 +15,7 @@ QUEUE_MEAN_S = 0.0015
 """Mean of the queueing delay of one direction at the crest of a wave."""
 WAVE_S = (140.0, 420.0)
 """Shortest and longest period of the congestion waves."""
-BASE_LOSS_RATIO = 0.0002
+BASE_LOSS_RATIO = 0.00002
 TAIL_SIGMA = 0.35
 """Spread of service times: log-normal, so that p95 is near 1.8 times the median."""
 

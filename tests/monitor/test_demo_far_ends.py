@@ -204,26 +204,26 @@ async def test_the_simulated_postgresql_speaks_its_protocol(country: Country) ->
     await connection.close()
 
 
-@pytest.mark.parametrize(
-    "octets",
-    [
-        b"\0",
-        b"\xff\xff\xff\xff",
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"\0\0\0\x08\0\3\0\0",
-        b"\0\0\0\x0b\0\3\0\0a\0\0p\0\0\0\x05x",
-        b"\0\0\0\x0b\0\3\0\0a\0\0p\xff\xff\xff\xff",
-        b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\1",
-    ],
+NONSENSE = (
+    b"\0",
+    b"\xff\xff\xff\xff",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\0\0\0\x08\0\3\0\0",
+    b"\0\0\0\x0b\0\3\0\0a\0\0p\0\0\0\x05x",
+    b"\0\0\0\x0b\0\3\0\0a\0\0p\xff\xff\xff\xff",
+    b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\1",
 )
-async def test_nonsense_does_not_hurt_the_database(country: Country, octets: bytes) -> None:
-    reader, writer = await asyncio.open_connection(*country.address_of("csdl-dan-cu"))
-    writer.write(octets)
-    writer.write_eof()
-    async with asyncio.timeout(5):
-        answer = await reader.read()
-    writer.close()
-    assert not answer.startswith(b"R\0\0\0\x08\0\0\0\0"), "nobody is let in without a password"
+
+
+async def test_nonsense_does_not_hurt_the_database(country: Country) -> None:
+    for octets in NONSENSE:
+        reader, writer = await asyncio.open_connection(*country.address_of("csdl-dan-cu"))
+        writer.write(octets)
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        assert not answer.startswith(b"R\0\0\0\x08\0\0\0\0"), "nobody is let in without a password"
     connection = await log_in(country, "csdl-dan-cu")
     await connection.close()
 

@@ -157,7 +157,8 @@ def test_weather_repeats_itself_and_never_beats_light() -> None:
     assert sum(delays) / len(delays) < 0.007
     quiet, crest = (f([one.congestion(at) for at in range(600)]) for f in (min, max))
     assert (quiet, round(crest, 2)) == (0.0, 1.0)
-    assert 0 < sum(one.loses(0.0) for _ in range(100_000)) < 60
+    assert 0 < sum(one.loses(0.0) for _ in range(100_000)) < 10
+    assert 19_000 < sum(one.loses(0.2) for _ in range(100_000)) < 21_000
 
 
 @pytest.mark.parametrize(
