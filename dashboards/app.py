@@ -22,7 +22,7 @@ from dashboards import palette
 from dashboards.components import Header
 from dashboards.formats import Language
 from dashboards.guard import Guard, content_security_policy
-from dashboards.live import Live
+from dashboards.live import READ_TIMEOUT_S, Live
 from dashboards.packing import Packing
 from dashboards.pages import not_found, overview
 from dashboards.pages import target as target_page
@@ -42,9 +42,10 @@ def create_app(
     language: Language = "vi",
     timezone: str = "Asia/Ho_Chi_Minh",
     clock: Callable[[], int] = now_ms,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> ASGIApp:
     """Return the web application over a reading door. It owns `reading` and closes it at the end of its lifespan."""
-    live = Live(reading, ZoneInfo(timezone), language, clock, build())
+    live = Live(reading, ZoneInfo(timezone), language, clock, build(), read_timeout_s)
 
     @asynccontextmanager
     async def lifespan(server: FastAPI) -> AsyncIterator[None]:
@@ -96,6 +97,8 @@ class Site(Dash):  # type: ignore[misc]  # dash ships no types
             title=say("product", language),
             add_log_handler=False,
         )
+        # Dash's browser part opens a WebSocket, whether used or not, when the backend could serve one.
+        self.backend.websocket_capability = False
         self.layout = self._frame
         self._register_pages()
         self.clientside_callback(

@@ -297,7 +297,14 @@ def _layout(window_ms: tuple[int, int], height_px: int, formats: Formats, palett
         "hovermode": "x",
         "hoverlabel": {"bgcolor": palette.raised, "bordercolor": palette.line, "font": {"color": palette.text}},
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "font": {"size": 11}},
+        "legend": {
+            "orientation": "h",
+            "traceorder": "normal",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "font": {"size": 11},
+        },
         "xaxis": {
             **axis,
             "type": "date",

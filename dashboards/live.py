@@ -79,9 +79,16 @@ class Live:
     """
 
     def __init__(
-        self, reading: Reading, zone: ZoneInfo, language: Language, clock: Callable[[], int], build: str
+        self,
+        reading: Reading,
+        zone: ZoneInfo,
+        language: Language,
+        clock: Callable[[], int],
+        build: str,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self.reading, self.zone, self.language, self.clock, self.build = reading, zone, language, clock, build
+        self._read_timeout_s = read_timeout_s
         self._overviews: Shared[str, Overview] = Shared(1)
         self._answers: Shared[tuple[object, ...], Answer | None] = Shared(KEPT_ANSWERS)
 
@@ -140,14 +147,22 @@ class Live:
 
     async def _overview(self) -> Overview:
         async def ask() -> Overview:
-            return await _in_time(self.reading.overview(self.clock()))
+            return await self._in_time(self.reading.overview(self.clock()))
 
         return await self._overviews.get("", OVERVIEW_EVERY_S, ask)
 
     async def _target_page(self, target: str, window_s: int) -> TargetPage | None:
         if len(target) > ID_LIMIT:
             return None
-        return await _in_time(self.reading.target_page(target, self.clock(), window_s))
+        return await self._in_time(self.reading.target_page(target, self.clock(), window_s))
+
+    async def _in_time(self, asked: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._read_timeout_s):
+                return await asked
+        except TimeoutError:
+            message = f"the store did not answer within {self._read_timeout_s:g} s"
+            raise StoreAwayError(message) from None
 
     async def _respond(
         self, request: Request, key: tuple[object, ...], every_s: float, ask: Callable[[], Any]
@@ -189,15 +204,6 @@ def _target(page: TargetPage, formats: Formats, theme: Theme) -> dict[str, Any]:
 
 def _window(text: str) -> int:
     return next((window for window in WINDOWS_S if str(window) == text), WINDOWS_S[0])
-
-
-async def _in_time(asked: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
-            return await asked
-    except TimeoutError:
-        message = f"the store did not answer within {READ_TIMEOUT_S:g} s"
-        raise StoreAwayError(message) from None
 
 
 async def _drawn(size: int, draw: Callable[[], dict[str, Any]]) -> dict[str, Any]:

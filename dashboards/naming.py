@@ -27,7 +27,7 @@ ABBREVIATIONS = {
 _PUNCTUATION = " ,;:–—-·("
 _SHORTEST = 8
 _WORDS_MAX = 8
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 def folded(text: str) -> str:
@@ -40,7 +40,7 @@ def sort_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a key that sorts `kênh 2` before `kênh 10`."""
     parts = _DIGITS.split(folded(text))
     # int() of thousands of digits is slow, and a name is not ours: 18 digits are more than a number needs.
-    return tuple((0, int(part[:18]), "") if part.isdigit() else (1, 0, part) for part in parts if part)
+    return tuple((0, int(part[:18]), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in parts if part)
 
 
 def abbreviated(text: str) -> str:
@@ -77,21 +77,21 @@ def _cut(name: str, part: str) -> str:
 def shared_beginnings(names: Sequence[str]) -> list[str]:
     """Return for each name the beginning that it shares with enough others, or "".
 
-    The beginning that saves the most letters over all names is taken first, then the next one among the rest, so
-    that `… cấp I` wins over `… cấp I Quảng` though a few names share more.
+    The best beginning is taken first, then the best among the rest. Being shared by many counts twice, so that
+    `… cấp I` wins over `… cấp I Quảng`, which a few share.
     """
     found = [""] * len(names)
     left = {i: words for i, name in enumerate(names) if len(words := name.split()) > 1}
     while True:
         counts = Counter(tuple(words[:n]) for words in left.values() for n in range(1, min(len(words), _WORDS_MAX)))
-        savings = {
-            words: count * len(" ".join(words))
+        worth = {
+            words: count * count * len(" ".join(words))
             for words, count in counts.items()
             if count >= SHARED_BY and len(" ".join(words)) >= _SHORTEST
         }
-        if not savings:
+        if not worth:
             return found
-        best = max(savings, key=lambda words: (savings[words], words))
+        best = max(worth, key=lambda words: (worth[words], words))
         for i in [i for i, words in left.items() if tuple(words[: len(best)]) == best and len(words) > len(best)]:
             found[i] = " ".join(best)
             del left[i]

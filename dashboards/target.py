@@ -50,7 +50,7 @@ def _head(page: TargetPage, formats: Formats) -> dict[str, Any]:
         ("target.agency", name_of(page.agency_name, row.agency, formats) or say("no_owner", language)),
         ("target.site", name_of(page.site_name, row.site, formats) or NOTHING),
         ("target.type", say(f"type.{row.type}", language)),
-        ("target.criticality", say("severity", language, level=row.criticality)),
+        ("target.criticality", say("level", language, level=row.criticality)),
         ("target.objective", NOTHING if objective is None else formats.objective(objective)),
         ("target.id", row.id),
     ]

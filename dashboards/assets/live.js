@@ -131,7 +131,9 @@
     React.useEffect(() => ts.watch(wanted), [wanted]);
     const path = wanted.split("?")[0];
     React.useEffect(() => () => ts.leave(path), [path]);
-    return ts.useLive();
+    const live = ts.useLive();
+    // A part that has just appeared must not draw the data of the page before it.
+    return live.path === path ? live : EMPTY;
   };
 
   /* Draws again at every whole second of the server's clock. */

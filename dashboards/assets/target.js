@@ -157,7 +157,7 @@
     [words.when, (row) => row.started, "figure"],
     [words.duration, (row) => row.span, "figure"],
     [words.reason, (row) => row.reason],
-    [words.cause, (row) => (row.cause ? h(ts.Link, { href: ts.targetHref(row.target) }, row.target) : words.itself)],
+    [words.cause, (row) => (row.cause ? h(ts.Link, { href: ts.targetHref(row.target) }, row.target) : words.this)],
   ];
 
   ts.History = function ({ words }) {
@@ -175,7 +175,14 @@
 
   /* The charts are Dash's own: a clientside callback turns the data into its components. */
   const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, showTips: false };
-  const graph = (id, figure, label) => ({
+  /* On a narrow screen a legend in one line would become five: two columns hold it. */
+  function legend(figure) {
+    if (window.innerWidth > 720) return figure;
+    const two = Object.assign({}, figure.layout.legend, { entrywidth: 0.5, entrywidthmode: "fraction", font: { size: 10 } });
+    return Object.assign({}, figure, { layout: Object.assign({}, figure.layout, { legend: two, height: figure.layout.height + 30 }) });
+  }
+
+  const graph = (id, given, label, figure = legend(given)) => ({
     namespace: "dash_html_components", type: "Div",
     props: {
       className: "chart", role: "img", "aria-label": label,
@@ -186,18 +193,43 @@
     },
   });
 
+  const headOf = (check) => Object.assign({}, check, { latency: null, phases: null });
+
+  function draw(checks) {
+    return checks.map((check, i) => ({
+      namespace: "dash_html_components", type: "Section",
+      props: {
+        className: "panel check",
+        children: [
+          { namespace: "thongsuot", type: "CheckHead", props: { id: `check-${i}`, check: headOf(check) } },
+          graph(`latency-${i}`, check.latency, check.latencyLabel),
+        ].concat(check.phases ? [graph(`phases-${i}`, check.phases, check.phasesLabel)] : []),
+      },
+    }));
+  }
+
+  function renew(checks) {
+    checks.forEach((check, i) => {
+      const set = window.dash_clientside.set_props;
+      set(`check-${i}`, { check: headOf(check) });
+      set(`latency-${i}`, { figure: legend(check.latency) });
+      if (check.phases) set(`phases-${i}`, { figure: legend(check.phases) });
+    });
+  }
+
+  let drawn = "";
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.thongsuot = {
-    charts: (checks) =>
-      (checks || []).map((check, i) => ({
-        namespace: "dash_html_components", type: "Section",
-        props: {
-          className: "panel check", key: check.id,
-          children: [
-            { namespace: "thongsuot", type: "CheckHead", props: { id: `check-${i}`, check: Object.assign({}, check, { latency: null, phases: null }) } },
-            graph(`latency-${i}`, check.latency, check.latencyLabel),
-          ].concat(check.phases ? [graph(`phases-${i}`, check.phases, check.phasesLabel)] : []),
-        },
-      })),
+    /* The charts are made once and then given new figures: made anew they would flicker and forget their zoom. */
+    charts: function (checks) {
+      const known = checks || [];
+      const made = known.map((check) => check.id + Boolean(check.phases)).join(" ");
+      if (made && made === drawn && document.getElementById("latency-0")) {
+        renew(known);
+        return window.dash_clientside.no_update;
+      }
+      drawn = made;
+      return draw(known);
+    },
   };
 })();

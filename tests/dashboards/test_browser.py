@@ -1,0 +1,210 @@
+"""The pages in a real browser: what fits, what lives, what is said when figures are old, and whom they talk to."""
+
+from __future__ import annotations
+
+import dataclasses
+from urllib.parse import urlsplit
+
+import pytest
+
+from alerts.model import State
+from dashboards.app import create_app, now_ms
+from dashboards.wording import WORDS
+from monitor.views import Name
+from tests.dashboards import sample
+from tests.dashboards.browser import visiting
+from tests.dashboards.server import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HOSTILE = "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
+ENGLISH = sorted({en for vi, en in WORDS.values() if en != vi and len(en) > 5 and "{" not in en} - {"English"})
+
+
+class LivingReading(sample.SampleReading):
+    """A country whose monitor writes all the time, until `silent_ms` says for how long it has not."""
+
+    silent_ms = 0
+
+    async def overview(self, now_ms: int):
+        shown = await super().overview(now_ms)
+        return dataclasses.replace(shown, now_ms=now_ms, heartbeat_ms=now_ms - self.silent_ms)
+
+    async def target_page(self, target: str, now_ms: int, window_s: int):
+        page = await super().target_page(target, now_ms, window_s)
+        return page and dataclasses.replace(page, heartbeat_ms=now_ms - self.silent_ms)
+
+
+async def english_on(page) -> list[str]:
+    text = await page.inner_text("body")
+    return [words for words in ENGLISH if words in text]
+
+
+async def test_a_wall_shows_the_whole_country_without_a_scroll_bar(chromium):
+    reading = LivingReading()
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url, 1920, 1080) as visit:
+        await visit.page.wait_for_selector(".columns .tile")
+        assert await visit.page.locator(".tile").count() == len(reading.shown.rows)
+        outside = """() => {
+          const scrolls = [...document.querySelectorAll("*")].filter((e) =>
+            ["auto", "scroll"].includes(getComputedStyle(e).overflowY) && e.scrollHeight > e.clientHeight);
+          const beyond = [...document.querySelectorAll(".tile, .agency, .count")].filter((e) => {
+            const box = e.getBoundingClientRect();
+            const board = (e.closest(".board") || document.body).getBoundingClientRect();
+            return box.bottom > board.bottom + 1 || box.right > board.right + 1 || box.width < 60;
+          });
+          const root = document.documentElement;
+          return [scrolls.length, beyond.length, root.scrollHeight > innerHeight, root.scrollWidth > innerWidth];
+        }"""
+        assert await visit.page.evaluate(outside) == [0, 0, False, False]
+        assert await english_on(visit.page) == []
+        assert "DỮ LIỆU MÔ PHỎNG" in await visit.page.inner_text(".header")
+        assert await visit.page.evaluate("document.documentElement.lang") == "vi"
+        assert await visit.page.title() == "Tổng quan · Thông Suốt"
+        assert visit.hosts == {urlsplit(url).netloc}
+        assert visit.complaints == []
+
+
+async def test_a_change_appears_by_itself_and_disturbs_nothing(chromium):
+    reading = LivingReading()
+    reading.shown = sample.overview(sample.country())
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url, 1920, 1080) as visit:
+        page = visit.page
+        await page.wait_for_selector(".tile")
+        await page.keyboard.press("/")
+        await page.keyboard.type("cao bang")
+        await page.wait_for_selector(".tally:has-text('4 / 252')")
+        assert await page.locator(".tile").count() == 4
+        await page.evaluate("window.kept = document.querySelector('[href=\"/target/lgsp-04\"].tile')")
+        assert await page.locator(".tile.is-down").count() == 0
+        reading.shown = sample.overview()
+        await page.wait_for_selector(".tile.is-down[href='/target/lgsp-04']")
+        assert await page.evaluate("window.kept === document.querySelector('[href=\"/target/lgsp-04\"].tile')")
+        assert await page.evaluate("document.activeElement.type") == "search"
+        assert await page.input_value("input[type=search]") == "cao bang"
+        assert "q=cao+bang" in page.url
+        assert await page.locator(".incident").count() == 3
+
+
+async def test_old_figures_are_called_old_whoever_is_silent(chromium):
+    reading = LivingReading()
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url) as visit:
+        page = visit.page
+        await page.wait_for_selector(".tile")
+        assert await page.locator(".banner").count() == 0
+        reading.silent_ms = 16_000
+        await page.wait_for_selector(".banner:has-text('Số liệu đã cũ 16 giây')")
+        assert await page.evaluate("document.documentElement.hasAttribute('data-stale')")
+        reading.silent_ms = 0
+        await page.wait_for_selector(".banner", state="detached")
+        reading.away = True
+        await page.wait_for_selector(".banner:has-text('Kho số liệu không truy cập được')")
+        assert await page.locator(".tile").count() > 0, "the last figures stay, marked as old"
+        reading.away = False
+        await page.wait_for_selector(".banner", state="detached")
+
+
+async def test_a_wall_whose_server_is_gone_says_so_while_its_clock_runs_on_and_recovers(chromium):
+    reading = LivingReading()
+    async with serving(create_app(reading, clock=now_ms)) as url:
+        port = urlsplit(url).port
+        context = await chromium.new_context()
+        page = await context.new_page()
+        await page.clock.install()
+        await page.goto(url)
+        await page.wait_for_selector(".tile")
+    before = await page.inner_text(".clock b")
+    await page.clock.fast_forward(20_000)
+    await page.wait_for_selector(".banner:has-text('Không liên lạc được với máy chủ web')")
+    assert "Số liệu đã cũ 2" in await page.inner_text(".banner")
+    assert await page.inner_text(".clock b") != before
+    async with serving(create_app(LivingReading(), clock=now_ms), port):
+        await page.clock.fast_forward(5_000)
+        await page.wait_for_selector(".banner", state="detached")
+        await context.close()
+
+
+async def test_hostile_names_and_messages_are_only_text(chromium):
+    reading = LivingReading()
+    row = sample.row("x", HOSTILE, state=State.DOWN, reason=HOSTILE, message=HOSTILE, agency="evil")
+    incident = dataclasses.replace(
+        sample.incidents()[0], target="x", message=HOSTILE, reason=HOSTILE, impact=(HOSTILE,)
+    )
+    reading.shown = sample.overview([row], incidents=(incident,), agencies={"evil": Name(HOSTILE, HOSTILE)})
+    page = sample.target_page()
+    check = page.checks[0]._replace(name=HOSTILE, message=HOSTILE, address=HOSTILE, reason=HOSTILE)
+    reading.pages["x"] = dataclasses.replace(
+        page, row=row, checks=(check,), agency_name=Name(HOSTILE, ""), members=(row,)
+    )
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url) as visit:
+        await visit.page.wait_for_selector(".tile")
+        assert HOSTILE in await visit.page.inner_text(".incident .message")
+        await visit.page.goto(f"{url}/target/x")
+        await visit.page.wait_for_selector(".chart .main-svg")
+        assert HOSTILE in await visit.page.inner_text(".check-head")
+        assert await visit.page.evaluate("window.hurt") is None
+        assert visit.complaints == []
+        assert visit.hosts == {urlsplit(url).netloc}
+
+
+async def test_a_target_page_lives_without_drawing_its_charts_anew(chromium):
+    reading = LivingReading()
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url) as visit:
+        page = visit.page
+        await page.click(".trouble[href='/target/lgsp-04']")
+        await page.wait_for_selector(".chart .main-svg")
+        assert await page.locator("#charts .chart").count() == 3
+        assert await english_on(page) == []
+        assert "LGSP Cao Bằng" in await page.title()
+        await page.evaluate("window.kept = document.querySelector('#latency-0 .main-svg')")
+        shown = sample.target_page()
+        points = (*shown.checks[0].points[:-30],)
+        reading.pages["lgsp-04"] = dataclasses.replace(
+            shown, checks=(shown.checks[0]._replace(points=points, message="now it is late"), *shown.checks[1:])
+        )
+        await page.wait_for_selector(".check .message:has-text('now it is late')")
+        assert await page.evaluate("window.kept === document.querySelector('#latency-0 .main-svg')")
+        await page.click("button:has-text('6 giờ')")
+        await page.wait_for_selector("button:has-text('6 giờ')[aria-pressed=true]")
+        assert "window=21600" in page.url
+        await page.click("button[aria-label='Giao diện sáng']")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "light"
+        await page.click("text=Về trang tổng quan")
+        await page.wait_for_selector(".tile")
+        assert visit.complaints == []
+        assert visit.hosts == {urlsplit(url).netloc}
+
+
+async def test_a_phone_scrolls_down_and_never_sideways(chromium):
+    reading = LivingReading()
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url, 390, 844) as visit:
+        for path, there in (("/", ".tile"), ("/target/lgsp-04", ".chart .main-svg")):
+            await visit.page.goto(url + path)
+            await visit.page.wait_for_selector(there)
+            assert await visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_what_is_not_there_is_said_in_the_viewers_language(chromium):
+    async with serving(create_app(LivingReading(), clock=now_ms)) as url, visiting(chromium, f"{url}/nowhere") as visit:
+        await visit.page.wait_for_selector("h1:has-text('Không có trang này')")
+        await visit.page.goto(f"{url}/target/nope?lang=en")
+        await visit.page.wait_for_selector("h1:has-text('There is no such target')")
+        assert await visit.page.evaluate("document.documentElement.lang") == "en"
+
+
+async def test_everything_is_reached_by_keyboard_and_seen_when_reached(chromium):
+    async with serving(create_app(LivingReading(), clock=now_ms)) as url, visiting(chromium, url) as visit:
+        page = visit.page
+        await page.wait_for_selector(".tile")
+        reached = []
+        for _ in range(12):
+            await page.keyboard.press("Tab")
+            reached.append(
+                await page.evaluate("""() => {
+                  const e = document.activeElement;
+                  return [e.className, getComputedStyle(e).outlineStyle !== "none"];
+                }""")
+            )
+        assert all(seen for _, seen in reached)
+        names = " ".join(name for name, _ in reached)
+        assert all(part in names for part in ("skip", "brand", "choice", "incident-name", "trouble"))

@@ -1,0 +1,85 @@
+"""A target page's data."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from alerts.model import State
+from dashboards.formats import Formats
+from dashboards.target import CHECKS_LIMIT, ROWS_LIMIT, SEGMENTS_LIMIT, target_data
+from monitor.views import Segment
+from tests.dashboards import sample
+
+VI = Formats("vi", ZoneInfo("Asia/Ho_Chi_Minh"))
+
+
+def test_the_head_says_what_since_when_why_and_whose():
+    head = target_data(sample.target_page(), VI, "dark")["head"]
+    assert head["word"] == "Ngừng hoạt động"
+    assert head["since"].startswith("từ 03/08/2026 ")
+    assert head["reason"] == "Quá thời gian chờ kết nối"
+    assert dict(head["facts"])["Cơ quan chủ quản"] == "Ủy ban nhân dân tỉnh Cao Bằng"
+    assert dict(head["facts"])["Cam kết sẵn sàng"] == "99,9%"
+
+
+def test_what_was_never_measured_has_no_figures():
+    page = sample.target_page(availability={"today": {"availability": None, "coverage": None, "outages": 0}, "30d": {}})
+    for period in target_data(page, VI, "dark")["availability"]:
+        assert period["value"] == "—"
+        assert period["verdict"] == "Chưa có số liệu"
+        assert period["met"] is None
+        assert {value for _, value in period["rows"]} == {"—"}
+
+
+def test_an_objective_that_was_missed_is_said_to_be_missed():
+    today, month = target_data(sample.target_page(), VI, "dark")["availability"]
+    assert (today["met"], today["verdict"]) == (False, "Không đạt cam kết 99,9%")
+    assert (month["met"], month["value"]) == (True, "99,929%")
+
+
+def test_the_timeline_is_gapless_and_fills_the_window():
+    segments = target_data(sample.target_page(), VI, "dark")["timeline"]["segments"]
+    assert segments[0][0] == 0
+    assert all(a[0] + a[1] == b[0] for a, b in pairwise(segments))
+    assert segments[-1][0] + segments[-1][1] == 10_000
+    assert "unknown" in [segment[2] for segment in segments]
+
+
+def test_a_flapping_timeline_is_bounded_and_never_looks_better_than_it_was():
+    page = sample.target_page()
+    width = (page.to_ms - page.from_ms) / 5000
+    flapping = tuple(
+        Segment(
+            round(page.from_ms + i * width),
+            round(page.from_ms + (i + 1) * width),
+            State.DOWN if i % 2 else State.UP,
+            "",
+        )
+        for i in range(5000)
+    )
+    segments = target_data(sample.target_page(timeline=flapping), VI, "dark")["timeline"]["segments"]
+    assert len(segments) <= SEGMENTS_LIMIT
+    assert {segment[2] for segment in segments} == {"down"}
+
+
+def test_a_group_of_thousands_is_counted():
+    page = sample.target_page()
+    rows = tuple(sample.many(3000))
+    checks = page.checks[:1] * 40
+    data = target_data(sample.target_page(members=rows, checks=checks), VI, "dark")
+    assert len(data["members"]) == ROWS_LIMIT
+    assert data["moreMembers"] == "và 2.900 nữa"
+    assert len(data["checks"]) == CHECKS_LIMIT
+
+
+def test_a_page_is_plain_data_and_light():
+    assert len(orjson.dumps(target_data(sample.target_page(), VI, "light"))) < 300_000
+
+
+def test_an_incident_of_another_cause_links_to_it():
+    first, second = target_data(sample.target_page(), VI, "dark")["incidents"]
+    assert (first["cause"], first["target"], first["open"]) == (True, "link-04", True)
+    assert (second["cause"], second["phase"]) == (False, "Đã khắc phục")
