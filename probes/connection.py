@@ -23,18 +23,20 @@ class Connection(asyncio.Protocol):
 
     Args:
         phases: the check's stopwatch; `tls` is begun here.
-        session: the TLS session to speak over it, or None.
+        secure: makes the TLS session to speak over it once it stands, or None to speak plainly.
 
     Attributes:
+        session: the TLS session, once there is one.
         done: set when `finish` was called, or to the exception that ended it.
 
     """
 
     errors: tuple[type[Exception], ...] = NETWORK_ERRORS
 
-    def __init__(self, phases: Phases, session: TlsSession | None = None) -> None:
+    def __init__(self, phases: Phases, secure: Callable[[], TlsSession] | None = None) -> None:
         self.phases = phases
-        self.session = session
+        self.session: TlsSession | None = None
+        self._secure = secure
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
@@ -80,8 +82,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin TLS, or speak."""
         self._transport = cast("asyncio.Transport", transport)
-        if self.session is not None:
+        if self._secure is not None:
             self.phases.begin("tls")
+            try:
+                self.session = self._secure()
+            except self.errors as error:
+                self._fail(error)
+                return
         self._step(b"")
 
     def data_received(self, data: bytes) -> None:

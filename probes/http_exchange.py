@@ -107,7 +107,7 @@ class Exchange(Connection):
 
     Args:
         phases: `first_byte` begins when the request has been written, `transfer` with the answer's first byte.
-        session: the TLS session, or None.
+        secure: makes the TLS session, or None.
         request: the bytes to send.
         bodiless: the request is a HEAD: its answer has no body, whatever its header says.
         body_limit: decoded bytes of a body.
@@ -124,14 +124,14 @@ class Exchange(Connection):
     def __init__(
         self,
         phases: Phases,
-        session: TlsSession | None,
+        secure: Callable[[], TlsSession] | None,
         request: bytes,
         *,
         bodiless: bool,
         body_limit: int,
         skips_body: Callable[[Head], bool],
     ) -> None:
-        super().__init__(phases, session)
+        super().__init__(phases, secure)
         self._request = request
         self._skips_body = skips_body
         self._body_limit = body_limit

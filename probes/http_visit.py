@@ -99,10 +99,6 @@ class Visit:
         request, ctx, rules = self.request, self._ctx, self._rules
         self.exchange = None
         self._certificate = None
-        context = None
-        if request.url.scheme == "https":
-            ctx.phases.begin("tls")  # the first check of the process loads the authorities here
-            context = context_for(rules.trust, ctx.resources)
         addresses = await resolve(request.host, ctx, rules.ip_version)
 
         cookies = self._jar.header_for(request.url)
@@ -110,7 +106,7 @@ class Visit:
         def make() -> Exchange:
             self.exchange = Exchange(
                 ctx.phases,
-                TlsSession(context, self._server_name()) if context is not None else None,
+                self._secure if request.url.scheme == "https" else None,
                 request.encode(cookies) if cookies else request.encoded,
                 bodiless=request.method == "HEAD",
                 body_limit=rules.body_limit,
@@ -124,6 +120,9 @@ class Visit:
         finally:
             if self.exchange is not None:
                 self.exchange.close()
+
+    def _secure(self) -> TlsSession:
+        return TlsSession(context_for(self._rules.trust, self._ctx.resources), self._server_name())
 
     def _server_name(self) -> str:
         if self._rules.server_name and self.request.origin == self._first_origin:

@@ -67,18 +67,18 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
     """Shake hands once."""
     failure: Failure | None = None
     message = ""
-    session: TlsSession | None = None
     connection: _Handshake | None = None
 
+    def secure() -> TlsSession:
+        name = sni_name(params.server_name or params._where.host)
+        return TlsSession(context_for(params._trust, ctx.resources), name)
+
     def make() -> _Handshake:
-        nonlocal session, connection
-        session = TlsSession(context, sni_name(params.server_name or params._where.host))
-        connection = _Handshake(ctx.phases, session)
+        nonlocal connection
+        connection = _Handshake(ctx.phases, secure)
         return connection
 
     try:
-        ctx.phases.begin("tls")  # the first check of the process loads the authorities here
-        context = context_for(params._trust, ctx.resources)
         addresses = await resolve(params._where.host, ctx, params.ip_version)
         await (await connect(addresses, params._where.port, make, ctx)).done
     except NETWORK_ERRORS as error:
@@ -86,6 +86,7 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
     finally:
         if connection is not None:
             connection.close()
+    session = connection.session if connection is not None else None
     certificate = peer_certificate(session.chain()) if session is not None else None
     ctx.phases.end()
     samples = {**ctx.phases.samples, **_samples(session, certificate)}

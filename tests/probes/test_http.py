@@ -68,6 +68,11 @@ async def test_a_refused_connection_has_no_answer_to_look_at(unused_tcp_port):
             found.facts[name]
 
 
+async def test_a_refused_connection_spent_no_time_on_tls(unused_tcp_port):
+    found = await check(f"https://127.0.0.1:{unused_tcp_port}/")
+    assert set(found.samples) == {"resolve_s", "connect_s", "redirects"}
+
+
 async def test_the_request_is_what_was_asked_for():
     async with serve(reply(200)) as server:
         await check(
@@ -268,22 +273,25 @@ def test_it_runs_on_uvloop_as_on_asyncio(authority):
         assert found.samples["redirects"] == 3
 
 
-async def test_nothing_is_left_behind_when_it_is_cancelled_anywhere(authority):
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_nothing_is_left_behind_when_it_is_cancelled_anywhere(runner, authority):
     """Cancel at ever later moments: no connection stays open, and no future's exception is lost."""
     lost = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _loop, what: lost.append(what))
-    params_of = {}
-    async with serve(reply(200, b"x"), authority.server()) as server, context() as ctx:
-        params = params_of.setdefault("x", http.HttpParams(url=server.url, ca_file=authority.file))
-        await http.run(params, ctx)
-        for turns in range(40):
-            task = asyncio.ensure_future(http.run(params, ctx))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-        await server.drained()
-    gc.collect()
-    await asyncio.sleep(0)
+
+    async def visits():
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, what: lost.append(what))
+        async with serve(reply(200, b"x"), authority.server()) as server, context() as ctx:
+            params = http.HttpParams(url=server.url, ca_file=authority.file)
+            await http.run(params, ctx)
+            for turns in range(40):
+                task = asyncio.ensure_future(http.run(params, ctx))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+            await server.drained()
+        gc.collect()
+        await asyncio.sleep(0)
+
+    runner(visits())
     assert not lost
