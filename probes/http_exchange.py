@@ -2,7 +2,7 @@
 
 The message is read by aiohttp's parser (llhttp), which is strict where requests could be smuggled and bounded in
 the length of lines and the number of headers; what is around it (the connection, TLS, the phases, the limits) is
-ours, because aiohttp's client costs five times as much per check (docs/decisions/0020-http-client.md).
+ours, because aiohttp's client costs two to three times as much per check (docs/decisions/0020-http-client.md).
 
 The peer is an adversary. What bounds it:
 
