@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 from probes.dns_names import PacketError
 from probes.dns_packet import Answer, NotOursError, Question, decode_answer, encode_query
-from probes.failures import TroubleError
+from probes.failures import TroubleError, classify
 from probes.model import Context, Failure
 from probes.resolver import Address
+from probes.tcp_address import HostPort
 from probes.tcp_stream import connect, readable, sockaddr
 
 SENDINGS = 3
@@ -75,14 +76,17 @@ async def ask_udp(inquiry: Inquiry, server: Address, port: int, ctx: Context, *,
     with socket.socket(server.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
         _hear_errors(sock)
         for sending in range(1, SENDINGS + 1):
-            sock.sendto(inquiry.message(id_, edns=edns), sockaddr(server, port))
             inquiry.retries += sending > 1
             until = end if sending == SENDINGS else loop.time() + pause_s
             try:
+                sock.sendto(inquiry.message(id_, edns=edns), sockaddr(server, port))
                 async with asyncio.timeout_at(until):
                     return await _answer(sock, inquiry, id_, sockaddr(server, port))
             except TimeoutError:
                 continue
+            except OSError as error:
+                failure, message = classify(error, "query")
+                raise TroubleError(failure, f"{message}: {HostPort(server.host, port)}") from None
     raise _no_answer(inquiry, ctx)
 
 
