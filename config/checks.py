@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from config.errors import Problems, shown
 from config.explain import explain, field_names, unknown_key
+from config.files import from_directory
 from config.located import Map, Seq
 from config.model import Check, CheckOptions
 from config.secret_references import Secrets, secret_fields, step
@@ -105,7 +106,8 @@ class Checks:
         if len(self._problems.found) > before:
             return None
         try:
-            return probe.params.model_validate({key: filled[key] for key in own if key in filled})
+            written = {key: filled[key] for key in own if key in filled}
+            return probe.params.model_validate(from_directory(written, self._secrets.directory))
         except ValidationError as error:
             explain(error, filled, path, f"{probe.kind} check", self._problems, probe.params)
             return None

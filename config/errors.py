@@ -12,6 +12,7 @@ from config.located import Place
 SHOWN_LIMIT = 80
 """Characters of a configured value inside a message."""
 
+_FEW = 8
 _MANY = 500
 _GUESSES_AMONG_MANY = 100
 """Looking for the nearest of thousands of ids is dear: so many problems get a guess, the rest go without."""
@@ -89,6 +90,11 @@ class Problems:
         near = difflib.get_close_matches(word[:200], known, n=1)
         return f"did you mean {near[0]!r}?" if near else ""
 
+    def nearest_or_all(self, word: str, known: Collection[str]) -> str:
+        """Return the nearest known word as a question, else all of them if they are few, else ""."""
+        hint = self.did_you_mean(word, known)
+        return hint or (f"known: {', '.join(map(shown, known))}" if 0 < len(known) <= _FEW else "")
+
     def sorted(self) -> tuple[Problem, ...]:
         """Return the problems by file and line, those of one template line merged, without any secret."""
         return tuple(sorted(map(self._scrubbed, _merged(self.found)), key=_by_place))
@@ -112,12 +118,19 @@ def _by_place(problem: Problem) -> tuple[str, int, int, str]:
 
 
 def _merged(found: Iterable[Problem]) -> Iterable[Problem]:
-    """Yield each problem once; one that a template repeats for row after row keeps its first row and a count."""
+    """Yield each problem once; one that a template repeats for row after row keeps its first row and a count.
+
+    What rows say about a place that is wrong in the template itself follows from that, and is left out.
+    """
+    found = list(found)
+    templates = {(problem.file, problem.line, problem.column) for problem in found if not problem.row}
     first: dict[tuple[object, ...], Problem] = {}
     more: dict[tuple[object, ...], int] = {}
     for problem in found:
         key: tuple[object, ...] = (problem.file, problem.line, problem.column, problem.message)
         if problem.row:
+            if key[:3] in templates:
+                continue
             key = (*key[:3], _PARTICULARS.sub("", problem.message), "rows")
         if key not in first:
             first[key] = problem

@@ -8,6 +8,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from config.errors import Problems
 from config.located import Place
@@ -77,6 +78,12 @@ def read_bytes(path: Path, limit: int = FILE_LIMIT_BYTES) -> bytes:
         message = f"it is larger than {limit} bytes"
         raise ValueError(message)
     return data
+
+
+def from_directory(values: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Return parameters in which a relative path (a key that ends in `_file`) begins at the configuration."""
+    paths = [key for key, value in values.items() if key.endswith("_file") and value and isinstance(value, str)]
+    return {**values, **{key: str(directory / values[key]) for key in paths}} if paths else values
 
 
 class Tables:

@@ -126,9 +126,7 @@ class _Loading:
         before = len(self._problems.found)
         place, at = raw.place_of("store"), step(path, "store")
         self._secrets.refuse_clear_text("store", store, place, at)
-        filled = Map(raw.source, raw.at)
-        filled.update(raw)
-        filled.keys_at, filled.written = raw.keys_at, raw.written
+        filled = raw.copied(raw.source)
         filled["store"] = self._secrets.expand(store, place, at)
         return filled if len(self._problems.found) == before else None
 
@@ -143,14 +141,14 @@ class _Loading:
         return found
 
     def _unique(self, section: str) -> Iterator[Item]:
-        for item in self._sections.with_unique_ids(section):
+        for item in self._sections.checked_ids(section):
             self._secrets.refuse_references(item.raw, item.path)
             yield item
 
     def _targets(self) -> dict[str, WrittenTarget]:
         reader = Targets(self._problems, Checks(self._problems, self._secrets))
         found = {}
-        for raw, path in self._sections.with_unique_ids("targets"):
+        for raw, path in self._sections.checked_ids("targets"):
             self._secrets.refuse_references(raw, path, allowed=("checks",))
             target = reader.read(raw, path)
             if target is not None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-_COLUMN_BITS = 16
-_COLUMN_MAX = (1 << _COLUMN_BITS) - 1
+COLUMN_BITS = 26
+"""A file has at most 2²⁵ bytes, so neither its lines nor its columns need more."""
+
+_COLUMN_MASK = (1 << COLUMN_BITS) - 1
 
 
 class Place(NamedTuple):
@@ -32,12 +34,12 @@ class Source:
 
     def place(self, at: int) -> Place:
         """Return the place of a packed position."""
-        return Place(self.file, at >> _COLUMN_BITS, at & _COLUMN_MAX, self.row)
+        return Place(self.file, at >> COLUMN_BITS, at & _COLUMN_MASK, self.row)
 
 
 def packed(line: int, column: int) -> int:
     """Return a line and a column, both from 0, as one number: a large inventory has half a million of them."""
-    return (line + 1) << _COLUMN_BITS | min(column + 1, _COLUMN_MAX)
+    return (line + 1) << COLUMN_BITS | (column + 1)
 
 
 class Map(dict[str, Any]):
@@ -62,6 +64,13 @@ class Map(dict[str, Any]):
         self.written: dict[str, str] = {}
         self.marked = False
 
+    def copied(self, source: Source) -> Map:
+        """Return a copy with the same members at the same positions, of another source."""
+        copy = Map(source, self.at)
+        copy.update(self)
+        copy.keys_at, copy.written, copy.marked = self.keys_at, self.written, self.marked
+        return copy
+
     @property
     def place(self) -> Place:
         """Where it begins."""
@@ -84,6 +93,13 @@ class Seq(list[Any]):
         self.items_at: list[int] = []
         self.written: dict[int, str] = {}
         self.marked = False
+
+    def copied(self, source: Source) -> Seq:
+        """Return a copy with the same items at the same positions, of another source."""
+        copy = Seq(source, self.at)
+        copy.extend(self)
+        copy.items_at, copy.written, copy.marked = self.items_at, self.written, self.marked
+        return copy
 
     @property
     def place(self) -> Place:

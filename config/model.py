@@ -35,6 +35,8 @@ def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 def _one_name(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        raise ValueError("a name is text: write it in quotes")
     return {"vi": value} if isinstance(value, str) else value
 
 

@@ -11,6 +11,7 @@ from alerts.registry import UnknownChannelError
 from alerts.registry import find as find_channel
 from config.errors import Problems, shown
 from config.explain import explain, field_names, unknown_key
+from config.files import from_directory
 from config.located import Map, Seq
 from config.model import Maintenance, Receiver, RouteRule, Silence
 from config.secret_references import Secrets, secret_fields, step
@@ -34,7 +35,7 @@ class Routing:
     def receivers(self) -> dict[str, Receiver]:
         """Return the receivers by id; what is not in order is noted and left out."""
         found = {}
-        for raw, path in self._sections.with_unique_ids("receivers"):
+        for raw, path in self._sections.checked_ids("receivers"):
             head = self._validated(raw, path, "receiver", ReceiverFile, {k: raw[k] for k in _RECEIVER if k in raw})
             options = self._options(raw, path)
             if head is not None and options is not None:
@@ -51,17 +52,17 @@ class Routing:
             message, _, hint = str(error).partition("; ")
             self._problems.add(raw.place_of("channel"), message, hint, step(path, "channel"))
             return None
-        before = len(self._problems.found)
         own = field_names(channel.options)
         for key in raw:
             if key not in own and key not in _RECEIVER:
                 message, hint = unknown_key(key, "receiver", (*_RECEIVER, *own), self._problems)
                 hint = hint if hint.startswith("did") else f"{channel.kind} has {', '.join(own)}"
                 self._problems.add(raw.place_of(key), message, hint, step(path, key))
+        before = len(self._problems.found)
         filled = self._secrets.fill(raw, path, secret_fields(channel.options), own)
         if len(self._problems.found) > before:
             return None
-        written = {key: filled[key] for key in own if key in filled}
+        written = from_directory({key: filled[key] for key in own if key in filled}, self._secrets.directory)
         return self._validated(filled, path, f"{channel.kind} receiver", channel.options, written)
 
     def routes(self) -> tuple[RouteRule, ...]:
@@ -121,5 +122,5 @@ class Routing:
         for number, name in enumerate(named):
             if isinstance(name, str) and name not in known:
                 at = step(step(path, key), number)
-                hint = self._problems.did_you_mean(name, known)
+                hint = self._problems.nearest_or_all(name, known)
                 self._problems.add(named.place_of(number), f"there is no {noun} {shown(name)}", hint, at)

@@ -207,9 +207,11 @@ def _loosened(schema: Any) -> Any:
         return [_loosened(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    loose = {key: _loosened(part) for key, part in schema.items() if key != "default" or _is_plain(part)}
+    loose = {key: _loosened(part) for key, part in schema.items() if _is_kept(key, part)}
     if isinstance(loose.get("title"), str):
         loose.pop("title")
+    if loose.get("type") == "string" and not isinstance(loose.get("default", ""), str):
+        loose.pop("default")  # seconds, where a text with a unit is wanted
     is_scalar = loose.get("type") in ("integer", "number", "boolean") or "enum" in loose
     bounded = loose.get("type") == "string" and ("pattern" in loose or "format" in loose)
     if is_scalar or bounded:
@@ -218,8 +220,11 @@ def _loosened(schema: Any) -> Any:
     return loose
 
 
-def _is_plain(default: Any) -> bool:
-    return isinstance(default, str | int | float | bool)
+def _is_kept(key: str, part: Any) -> bool:
+    """Leave out defaults that are no JSON scalars, and bounds in seconds or bytes of what is written with a unit."""
+    if key == "default":
+        return isinstance(part, str | int | float | bool)
+    return key not in ("ge", "gt", "le", "lt")
 
 
 def _first_line(module: Any) -> str:

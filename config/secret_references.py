@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _NOT_SECRET_NAME = re.compile(r".*(?:_file|_url|_path)\Z")
-_USERINFO = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s:@]*:([^/?#\s@]+)@")
+_USERINFO = re.compile(r"(?<![a-zA-Z0-9+.-])[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s:@]*:([^/?#\s@]+)@")
 _KEYWORD = re.compile(r"(?:\b|[?&])(?:password|passwd|pwd)\s*=\s*([^\s;&]+)", re.IGNORECASE)
 _WHERE_ALLOWED = "references stand in parameters of checks, options of receivers and settings.store"
 _ENVIRONMENT_LIKE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
@@ -46,7 +46,7 @@ class Secrets:
     """Resolves references, and finds secrets that are written in clear."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str], problems: Problems) -> None:
-        self._directory = directory
+        self.directory = directory
         self._environ = environ
         self._problems = problems
         self._known: dict[tuple[str, str], str | tuple[str, str]] = {}
@@ -57,7 +57,7 @@ class Secrets:
         `secret_names` are keys whose text must be a reference, beside those that are known by their name; `only`
         are the keys that references may stand under: elsewhere, one is noted as a mistake.
         """
-        self._refuse_clear(container, path, secret_names)
+        self._refuse_clear(container, [key for key in container if key in only], path, secret_names)
         if not container.marked:
             return container
         self.refuse_references(container, path, only)
@@ -79,14 +79,7 @@ class Secrets:
 
     def _filled(self, container: Any, path: str, only: Collection[str] = ()) -> Any:
         keys: Any = range(len(container)) if type(container) is Seq else [k for k in container if not only or k in only]
-        copy: Any = type(container)(container.source, container.at)
-        copy.written = container.written
-        if type(container) is Seq:
-            copy.extend(container)
-            copy.items_at = container.items_at
-        else:
-            copy.update(container)
-            copy.keys_at = container.keys_at
+        copy = container.copied(container.source)
         for key in keys:
             value = container[key]
             if type(value) is str and "${" in value:
@@ -148,7 +141,7 @@ class Secrets:
         if "\0" in name:
             return "the path of a secret's file holds a NUL character", ""
         try:
-            value = read_bytes(self._directory / name, FILE_LIMIT_BYTES).decode()
+            value = read_bytes(self.directory / name, FILE_LIMIT_BYTES).decode()
         except UnicodeDecodeError:
             return f"the secret's file {name!r} is not UTF-8", ""
         except ValueError as error:
@@ -156,25 +149,27 @@ class Secrets:
         value = value.removesuffix("\n").removesuffix("\r")
         return value or (f"the secret's file {name!r} is empty", "")
 
-    def _refuse_clear(self, container: Any, path: str, secret_names: frozenset[str]) -> None:
-        keys: Any = range(len(container)) if type(container) is Seq else container
+    def _refuse_clear(self, container: Any, keys: Any, path: str, secret_names: frozenset[str]) -> None:
         for key in keys:
             value = container[key]
-            if type(value) is str:
-                if len(value) > 2:
+            kind = type(value)
+            if kind is str:
+                if "@" in value or "=" in value or key in secret_names or _names_a_secret(key):
                     self.refuse_clear_text(key, value, container.place_of(key), step(path, key), secret_names)
-            elif type(value) in (Map, Seq):
-                self._refuse_clear(value, step(path, key), secret_names)
-            elif type(value) in (int, float) and type(key) is str and (key in secret_names or _names_a_secret(key)):
-                self._refuse(container.place_of(key), key, "", step(path, key))
+            elif kind is Map:
+                self._refuse_clear(value, value, step(path, key), secret_names)
+            elif kind is Seq:
+                self._refuse_clear(value, range(len(value)), step(path, key), secret_names)
+            elif kind in (int, float) and (key in secret_names or _names_a_secret(key)):
+                self._refuse(container.place_of(key), str(key), "", step(path, key))
 
     def refuse_clear_text(
         self, key: object, value: str, place: Place, path: str, secret_names: frozenset[str] = frozenset()
     ) -> None:
         """Note a secret that is written in clear: by its key's name, in a URL, or as `password=`."""
-        if type(key) is str and (key in secret_names or _names_a_secret(key)):
-            if not _REFERENCE.search(value):
-                self._refuse(place, key, value, path)
+        if key in secret_names or _names_a_secret(key):
+            if value and not _REFERENCE.search(value):
+                self._refuse(place, str(key), value, path)
             return
         for pattern, mark in ((_USERINFO, "@"), (_KEYWORD, "=")):
             if mark in value:
@@ -204,9 +199,9 @@ def step(path: str, key: object) -> str:
     return f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
 
 
-@cache
-def _names_a_secret(key: str) -> bool:
-    return _SECRET_NAME.match(key) is not None and _NOT_SECRET_NAME.match(key.lower()) is None
+@lru_cache(maxsize=4096)
+def _names_a_secret(key: object) -> bool:
+    return isinstance(key, str) and _SECRET_NAME.match(key) is not None and _NOT_SECRET_NAME.match(key.lower()) is None
 
 
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:

@@ -74,9 +74,13 @@ class Sections:
             self._read_file(directory, name, budget)
         before = len(self._problems.found)
         templates = Templates(Tables(directory, self._problems), self._problems, budget)
-        for item in self.items["templates"]:
-            for section, value, path in templates.expand(item.raw, item.path, LISTS):
-                self._add(section, value, item.raw.place, path)
+        try:
+            for item in self.items["templates"]:
+                for section, value, path in templates.expand(item.raw, item.path, LISTS):
+                    self._add(section, value, item.raw.place, path)
+        except UnreadableError:
+            for items in self.items.values():
+                items.clear()  # too much to go on with
         # What a broken template would have made is not there: references to it are no mistake of their own.
         self.complete = self.complete and len(self._problems.found) == before
 
@@ -125,16 +129,16 @@ class Sections:
             article = "an" if noun[0] in "aeiou" else "a"
             self._problems.add(place, f"{article} {noun} must be a mapping of keys to values", path=path)
 
-    def with_unique_ids(self, section: str) -> Iterator[Item]:
-        """Yield the items whose id is not another one's; noting those that are."""
-        return _unique(self.items[section], noun_of(section), self._problems)
+    def checked_ids(self, section: str) -> Iterator[Item]:
+        """Yield all items, noting those whose id is another one's."""
+        return _with_ids_checked(self.items[section], noun_of(section), self._problems)
 
     def ids(self, section: str) -> dict[str, None]:
         """Return all ids of a section, of faulty items too, in order."""
         return dict.fromkeys(item.raw["id"] for item in self.items[section] if isinstance(item.raw.get("id"), str))
 
 
-def _unique(items: Iterable[Item], noun: str, problems: Problems) -> Iterator[Item]:
+def _with_ids_checked(items: Iterable[Item], noun: str, problems: Problems) -> Iterator[Item]:
     first: dict[str, Place] = {}
     for item in items:
         name = item.raw.get("id")
@@ -147,8 +151,7 @@ def _unique(items: Iterable[Item], noun: str, problems: Problems) -> Iterator[It
             row = f" ({other.row})" if other.row else ""
             message = f"the {noun} {shown(name)} is there twice, first at {other.file}:{other.line}{row}"
             problems.add(place, message, "ids are unique across all files", step(item.path, "id"))
-            continue
-        if not name.isprintable():
+        elif not name.isprintable():
             problems.add(place, f"the id {shown(name)} holds characters that cannot be seen", path=item.path)
-        first[name] = place
+        first.setdefault(name, place)
         yield item

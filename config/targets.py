@@ -182,18 +182,18 @@ def check_references(written: Mapping[str, WrittenTarget], declared: Declared, p
     """Note every reference of a target that leads nowhere."""
     for raw, path, file, _ in written.values():
         for key, noun, known in (
-            ("agency", "agency", declared.agencies),
-            ("site", "site", declared.sites),
-            ("service_hours", "service hours", declared.service_hours),
+            ("agency", "is no agency", declared.agencies),
+            ("site", "is no site", declared.sites),
+            ("service_hours", "are no service hours", declared.service_hours),
         ):
             named = getattr(file, key)
             if named and named not in known:
-                hint = problems.did_you_mean(named, known)
-                problems.add(raw.place_of(key), f"there is no {noun} {shown(named)}", hint, step(path, key))
+                hint = problems.nearest_or_all(named, known)
+                problems.add(raw.place_of(key), f"there {noun} {shown(named)}", hint, step(path, key))
         for key, number, named in _named_targets(file):
             if named not in declared.targets:
                 holder: Any = raw[key]
-                hint = problems.did_you_mean(named, declared.targets)
+                hint = problems.nearest_or_all(named, declared.targets)
                 at = step(step(path, key), number)
                 problems.add(holder.place_of(number), f"there is no target {shown(named)}", hint, at)
 

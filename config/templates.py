@@ -20,7 +20,7 @@ from config.files import ROWS_LIMIT, Table, Tables
 from config.located import Map, Place, Seq, Source, written
 from config.secret_references import step
 from config.written import TemplateFile
-from config.yaml_reader import Budget
+from config.yaml_reader import Budget, UnreadableError
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _ITEM = ""
@@ -43,7 +43,10 @@ class Templates:
         self._budget = budget
 
     def expand(self, template: Map, path: str, sections: tuple[str, ...]) -> Iterator[tuple[str, Any, str]]:
-        """Yield (section, item, path) for all that a template makes; what is not in order is noted."""
+        """Yield (section, item, path) for all that a template makes; what is not in order is noted.
+
+        Raises UnreadableError when that is more than the budget allows.
+        """
         if not self._is_good(template, path, sections):
             return
         tables = self._lists(template["foreach"], step(path, "foreach"))
@@ -55,19 +58,24 @@ class Templates:
         if prod(len(table.rows) for table in tables.values()) > ROWS_LIMIT:
             self._problems.add(template.place, f"the lists have more than {ROWS_LIMIT} combinations", path=path)
             return
+        planner = _Planner(tables, self._problems)
+        plans = [
+            (section, items[number], planner.plan(items, number, step(at, number)), step(at, number))
+            for section, items, at in (
+                (name, template[name], step(path, name)) for name in sections if name in template
+            )
+            for number in range(len(items))
+        ]
+        weight = sum(_weight(plan) for _, _, plan, _ in plans)
         for row in _rows(tables):
             if not _passes(row, *filters):
                 continue
-            source = Source(template.source.file, row.name)
-            for section in sections:
-                items = template.get(section)
-                if isinstance(items, Seq):
-                    filler = _Filler(row, source, tables, self._problems, self._budget)
-                    at = step(path, section)
-                    yield from ((section, filler.fill(items, n, step(at, n)), step(at, n)) for n in range(len(items)))
-            if self._budget.spent > self._budget.limit:
+            if not self._budget.spend(weight):
                 self._problems.add(template.place, f"the configuration holds more than {self._budget.limit} values")
-                return
+                raise UnreadableError
+            source = Source(template.source.file, row.name)
+            for section, item, plan, at in plans:
+                yield section, item if plan is None else plan.fill(row, source), at
 
     def _is_good(self, template: Map, path: str, sections: tuple[str, ...]) -> bool:
         before = len(self._problems.found)
@@ -174,57 +182,76 @@ def _passes(
     return wanted and not (unless and all(row.fields[name] in texts for name, texts in unless.items()))
 
 
-class _Filler:
-    """Fills one row into a part of a template. Parts without braces are shared by all rows."""
+class _Text(NamedTuple):
+    """A text with places to fill: literal text and names of fields, in order."""
 
-    def __init__(
-        self, row: _Row, source: Source, tables: Mapping[str, Table], problems: Problems, budget: Budget
-    ) -> None:
-        self._row = row
-        self._source = source
+    parts: tuple[str | tuple[str, str], ...]
+
+    def fill(self, row: _Row, _: Source) -> str:
+        """Return the text of one row."""
+        return "".join([part if type(part) is str else row.fields[part] for part in self.parts])  # type: ignore[index]
+
+
+class _Container(NamedTuple):
+    """A mapping or list of which some members are filled; the others are shared by all rows."""
+
+    value: Map | Seq
+    plans: tuple[tuple[Any, _Text | _Container], ...]
+
+    def fill(self, row: _Row, source: Source) -> Map | Seq:
+        """Return the container of one row."""
+        copy = self.value.copied(source)
+        for key, plan in self.plans:
+            copy[key] = plan.fill(row, source)
+        return copy
+
+
+class _Planner:
+    """Finds, once for all rows, what there is to fill in a part of a template; notes what no list can fill."""
+
+    def __init__(self, tables: Mapping[str, Table], problems: Problems) -> None:
         self._tables = tables
         self._problems = problems
-        self._budget = budget
 
-    def fill(self, container: Map | Seq, key: Any, path: str) -> Any:
-        """Return the filled value of a container's member."""
+    def plan(self, container: Map | Seq, key: Any, path: str) -> _Text | _Container | None:
+        """Return the plan for a container's member, or None when nothing in it is to be filled."""
         value = container[key]
-        self._budget.spend(1)
         if isinstance(value, str):
-            if "{" not in value:
-                return value
-            place = container.place_of(key)._replace(row=self._row.name)
-            return _PLACEHOLDER.sub(lambda found: self._field(found, place, path), value)
-        if isinstance(value, Map) and value.marked:
-            return self._map(value, path)
-        if isinstance(value, Seq) and value.marked:
-            return self._seq(value, path)
-        return value
+            return self._text(value, container.place_of(key), path) if "{" in value else None
+        if not isinstance(value, Map | Seq) or not value.marked:
+            return None
+        keys = range(len(value)) if isinstance(value, Seq) else value
+        plans = ((member, self.plan(value, member, step(path, member))) for member in keys)
+        return _Container(value, tuple((member, plan) for member, plan in plans if plan is not None))
 
-    def _map(self, value: Map, path: str) -> Map:
-        copy = Map(self._source, value.at)
-        copy.keys_at, copy.written, copy.marked = value.keys_at, value.written, True
-        for key in value:
-            copy[key] = self.fill(value, key, step(path, key))
-        return copy
+    def _text(self, text: str, place: Place, path: str) -> _Text | None:
+        parts: list[str | tuple[str, str]] = []
+        end = 0
+        for found in _PLACEHOLDER.finditer(text):
+            field = (found[1], found[2] or _ITEM)
+            if self._is_known(field, found[0], place, path):
+                parts += [text[end : found.start()], field]
+                end = found.end()
+        return _Text((*parts, text[end:])) if parts else None
 
-    def _seq(self, value: Seq, path: str) -> Seq:
-        copy = Seq(self._source, value.at)
-        copy.items_at, copy.written, copy.marked = value.items_at, value.written, True
-        copy.extend(self.fill(value, number, step(path, number)) for number in range(len(value)))
-        return copy
-
-    def _field(self, found: re.Match[str], place: Place, path: str) -> str:
-        variable, column = found[1], found[2] or _ITEM
-        field = self._row.fields.get((variable, column))
-        if field is not None:
-            return field
+    def _is_known(self, field: tuple[str, str], written_as: str, place: Place, path: str) -> bool:
+        variable, column = field
+        name = written_as[1:-1]
         if variable in self._tables:
-            known = [f"{variable}.{name}".rstrip(".") for name in self._tables[variable].columns]
-            hint = self._problems.did_you_mean(found[0][1:-1], known) or f"there are {', '.join(known)}"
-            self._problems.add(place, f"the list has no {found[0][1:-1]!r}", hint, path)
-        elif column:
+            known = [f"{variable}.{each}".rstrip(".") for each in self._tables[variable].columns]
+            if name not in known:
+                hint = self._problems.did_you_mean(name, known) or f"there are {', '.join(known)}"
+                self._problems.add(place, f"the list has no {name!r}", hint, path)
+            return name in known
+        if column:
             hint = self._problems.did_you_mean(variable, list(self._tables))
             if hint:
                 self._problems.add(place, f"no variable {variable!r} is declared in 'foreach'", hint, path)
-        return found[0]
+        return False
+
+
+def _weight(plan: _Text | _Container | None) -> int:
+    """Return how many values one row's copy holds."""
+    if not isinstance(plan, _Container):
+        return 1
+    return len(plan.value) + sum(_weight(inner) for _, inner in plan.plans)

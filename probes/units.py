@@ -91,7 +91,8 @@ def parse_share(text: str) -> float:
     """
     stripped = text.strip()
     try:
-        ratio = float(stripped[:-1]) / 100 if stripped.endswith("%") else float(stripped)
+        # 99.99 / 100 is 0.9998999999999999: the exponent gives the nearest number to what was written.
+        ratio = float(f"{stripped[:-1].rstrip()}e-2" if stripped.endswith("%") else stripped)
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:
