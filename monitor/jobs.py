@@ -41,11 +41,16 @@ class Job:
 
     def latency_of(self, result: Result) -> float | None:
         """Return the latency of a result in seconds; None where nobody answered: that is not 0, nor the time-out."""
-        if self.latency:
-            return result.samples.get(self.latency)
-        failure = result.failure
-        answered = failure is None or (failure.layer in _ANSWERED and failure is not Failure.TIMEOUT)
-        return result.duration_s if answered else None
+        return latency_of(result, self.latency)
+
+
+def latency_of(result: Result, sample: str) -> float | None:
+    """Return the latency of a result whose kind's latency is `sample` ("" for the whole duration); as in `Job`."""
+    if sample:
+        return result.samples.get(sample)
+    failure = result.failure
+    answered = failure is None or (failure.layer in _ANSWERED and failure is not Failure.TIMEOUT)
+    return result.duration_s if answered else None
 
 
 def job_of(check: Check) -> Job:

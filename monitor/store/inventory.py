@@ -43,6 +43,7 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
             "language": settings.language,
             "simulated": settings.simulated,
             "rules": rules_of(inventory),
+            "service_hours": {hours.id: [hours.days, hours.hours] for hours in inventory.service_hours.values()},
             "inventory_ms": now_ms,
         },
     )

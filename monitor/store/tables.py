@@ -247,7 +247,7 @@ transitions = Table(
     Column("after", SmallInteger, nullable=False),
     Column("reason", String, nullable=False),
     PrimaryKeyConstraint("kind", "subject", "detected_ms"),
-    Index("ix_transitions_at_ms", "at_ms"),
+    Index("ix_transitions_detected_ms", "detected_ms"),
     sqlite_with_rowid=False,
 )
 """Changes of state of checks and targets, by `kind`. Kept for ever: availability is measured from them."""

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from monitor.store import Store
+from tests.postgres import PostgresServer
+
 SMALL_DISK_BYTES = 4 << 20
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of a new store, on each database in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.dsn(await server.create_database())
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    """An open, empty store, on each database in turn."""
+    opened = await Store.open(store_url)
+    yield opened
+    await opened.aclose()
 
 
 @pytest.fixture

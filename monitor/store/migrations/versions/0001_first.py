@@ -186,7 +186,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "subject", "detected_ms", name="pk_transitions"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_transitions_at_ms", "transitions", ["at_ms"], unique=False)
+    op.create_index("ix_transitions_detected_ms", "transitions", ["detected_ms"], unique=False)
     op.create_table(
         "check_states",
         sa.Column("check_no", sa.Integer(), autoincrement=False, nullable=False),

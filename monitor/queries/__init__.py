@@ -1,0 +1,218 @@
+"""The reading door: what pages, the API and the command line ask of the store.
+
+    queries = await Queries.open("sqlite:///data/thongsuot.db")
+    overview = await queries.overview(now_ms)
+
+Each question is answered from one snapshot of the store, so that what a page shows fits together. It never writes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alerts.availability import Availability
+from alerts.model import Incident, Transition
+from alerts.timeline import segments, target_timeline
+from monitor.availability import UnknownTargetError, check_timelines, measure_targets
+from monitor.queries import figures, statements
+from monitor.queries.figures import DayFigures
+from monitor.queries.known import Known, KnownCheck, read_known
+from monitor.queries.points import read_points
+from monitor.queries.rows import NEVER_MEASURED, Now, read_now, row_order, target_row
+from monitor.store.engine import create_engine, parse_url, sqlite_path
+from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
+from monitor.store.migrate import require_head
+from monitor.store.names import Names
+from monitor.store.states import incident_of, transition_of
+from monitor.views import CheckPanel, Name, Overview, Point, Segment, TargetPage, TargetRow
+
+__all__ = ["Queries", "StoreError", "StoreUnavailableError", "UnknownTargetError"]
+
+PAGE_TRANSITIONS, PAGE_INCIDENTS = 200, 50
+MONTH_MS = 30 * 86_400_000
+
+
+class Queries:
+    """An open reading door. All methods raise StoreUnavailableError when the store is away."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._names = Names()
+        self._known = Known()
+        self._day = DayFigures()
+
+    @classmethod
+    async def open(cls, url: str) -> Queries:
+        """Open a store that a monitor has made.
+
+        Raises StoreVersionError for a schema that this program does not know, StoreUnavailableError when it is away.
+        """
+        parsed = parse_url(url)
+        path = sqlite_path(parsed)
+        if path is not None and not path.is_file():
+            message = "there is no store yet: no monitor has run"
+            raise StoreUnavailableError(message)
+        engine = create_engine(parsed, read_only=True)
+        try:
+            with unavailable_as_such():
+                async with engine.connect() as connection:
+                    await require_head(connection)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return cls(engine)
+
+    async def aclose(self) -> None:
+        """Let go of the store."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[tuple[AsyncConnection, Known, int]]:
+        """Give a connection with one view of the store, the inventory, and the monitor's last sign of life."""
+        with unavailable_as_such():
+            async with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                meta = {row.name: orjson.loads(row.value) for row in await connection.execute(statements.META)}
+                if meta.get("inventory_ms", -1) != self._known.version_ms:
+                    self._known = await read_known(connection, meta["inventory_ms"])
+                yield connection, self._known, meta.get("heartbeat_ms", 0)
+
+    async def overview(self, now_ms: int) -> Overview:
+        """Return everything that the overview shows."""
+        async with self._snapshot() as (connection, known, heartbeat_ms):
+            now = await read_now(connection)
+            await self._day.refresh(connection, known, now_ms)
+            incidents = [incident_of(row) for row in await connection.execute(statements.OPEN_INCIDENTS)]
+        rows = self._rows(known, now, known.targets, heartbeat_ms, now_ms)
+        return Overview(
+            now_ms=now_ms,
+            heartbeat_ms=heartbeat_ms,
+            simulated=known.simulated,
+            counts=Counter(row.state for row in rows.values()),
+            agencies=known.agencies,
+            rows=tuple(sorted(rows.values(), key=row_order)),
+            incidents=tuple(incidents),
+        )
+
+    def _rows(self, known: Known, now: Now, ids: Iterable[str], heartbeat_ms: int, now_ms: int) -> dict[str, TargetRow]:
+        wanted = [id_ for id_ in ids if id_ in known.targets]
+        states = {id_: state.state for id_, state in now.targets.items()}
+        today = self._day.measure(known, wanted, states, now.last_results(known), heartbeat_ms, now_ms)
+        planned = {
+            target
+            for window in known.rules.maintenance
+            if window.from_ms <= now_ms < window.to_ms
+            for target in window.targets
+        }
+        return {id_: target_row(known.targets[id_], now, today[id_], in_maintenance=id_ in planned) for id_ in wanted}
+
+    async def target_page(self, target_id: str, now_ms: int, window_s: int) -> TargetPage | None:
+        """Return everything that a target's page shows over the last `window_s`, None for an unknown target."""
+        from_ms = now_ms - window_s * 1000
+        async with self._snapshot() as (connection, known, heartbeat_ms):
+            target = known.targets.get(target_id)
+            if target is None:
+                return None
+            family = dict.fromkeys((target_id, *target.members, *target.parents))
+            now = await read_now(connection, _numbers(known, family))
+            await self._day.refresh(connection, known, now_ms)
+            panels = [
+                _panel(check, now, await read_points(connection, self._names, check, from_ms, now_ms))
+                for check in target.checks
+            ]
+            checks = [check.id for check in target.checks]
+            wanted = {"target": target_id, "checks": checks, "most": PAGE_TRANSITIONS}
+            changes = [transition_of(row) for row in await connection.execute(statements.TRANSITIONS_OF, wanted)]
+            trouble = {"target": target_id, "most": PAGE_INCIDENTS}
+            incidents = [incident_of(row) for row in await connection.execute(statements.INCIDENTS_OF, trouble)]
+            transitions = await figures.read_transitions(
+                connection, min(from_ms, now_ms - MONTH_MS), now_ms + 1, [check.id for check in target.below]
+            )
+            first_ms = await figures.first_results(connection)
+        by_check = check_timelines(transitions)
+        figures.without_silence(by_check, now.last_results(known), heartbeat_ms, now_ms)
+        rows = self._rows(known, now, family, heartbeat_ms, now_ms)
+        line = target_timeline(known.rules, target_id, by_check)
+        return TargetPage(
+            now_ms=now_ms,
+            heartbeat_ms=heartbeat_ms,
+            simulated=known.simulated,
+            row=rows[target_id],
+            agency_name=known.agencies.get(target.agency, Name("", "")),
+            site_name=known.sites.get(target.site, Name("", "")),
+            from_ms=from_ms,
+            to_ms=now_ms,
+            timeline=tuple(Segment(*stretch) for stretch in segments(line, from_ms, now_ms)),
+            checks=tuple(panels),
+            members=tuple(rows[id_] for id_ in target.members if id_ in rows),
+            parents=tuple(rows[id_] for id_ in target.parents if id_ in rows),
+            transitions=tuple(changes),
+            incidents=tuple(incidents),
+            availability={
+                name: measure_targets(
+                    known.inventory, known.rules, by_check, first_ms, start_ms, now_ms, now_ms, [target_id]
+                )[0].as_json()
+                for name, start_ms in (("today", figures.midnight_ms(known, now_ms)), ("30d", now_ms - MONTH_MS))
+            },
+        )
+
+    async def availability(
+        self, from_ms: int, to_ms: int, now_ms: int, target: str | None = None
+    ) -> list[Availability]:
+        """Return the availability of every target, or of one, over [from_ms, to_ms), in the configuration's order.
+
+        Raises UnknownTargetError.
+        """
+        async with self._snapshot() as (connection, known, heartbeat_ms):
+            if target is not None and target not in known.targets:
+                near = difflib.get_close_matches(target, known.targets, n=1)
+                message = f"there is no target {target!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+                raise UnknownTargetError(message)
+            wanted = list(known.targets) if target is None else [target]
+            checks = None if target is None else [check.id for check in known.targets[target].below]
+            transitions = await figures.read_transitions(connection, from_ms, min(to_ms, now_ms + 1), checks)
+            first_ms = await figures.first_results(connection)
+            now = await read_now(connection)
+        by_check = check_timelines(transitions)
+        figures.without_silence(by_check, now.last_results(known), heartbeat_ms, now_ms)
+        return measure_targets(known.inventory, known.rules, by_check, first_ms, from_ms, to_ms, now_ms, wanted)
+
+    async def transitions(self, from_ms: int, to_ms: int, limit: int = PAGE_TRANSITIONS) -> list[Transition]:
+        """Return the transitions that became known in [from_ms, to_ms), newest first."""
+        async with self._snapshot() as (connection, _, _):
+            window = {"start": from_ms, "end": to_ms, "most": limit}
+            return [transition_of(row) for row in await connection.execute(statements.TRANSITIONS, window)]
+
+    async def incidents(self, limit: int = PAGE_INCIDENTS) -> list[Incident]:
+        """Return incidents, open or over, newest first."""
+        async with self._snapshot() as (connection, _, _):
+            return [incident_of(row) for row in await connection.execute(statements.INCIDENTS, {"most": limit})]
+
+
+def _numbers(known: Known, family: Iterable[str]) -> list[int]:
+    ids = [id_ for id_ in family if id_ in known.targets]
+    return sorted({check.number for id_ in ids for check in known.targets[id_].below})
+
+
+def _panel(check: KnownCheck, now: Now, points: tuple[Point, ...]) -> CheckPanel:
+    state = now.checks.get(check.number, NEVER_MEASURED)
+    return CheckPanel(
+        id=check.id,
+        name=check.name,
+        probe=check.probe,
+        address=check.address,
+        interval_s=check.interval_s,
+        state=state.state,
+        since_ms=state.since_ms,
+        reason=state.reason,
+        message=state.message,
+        last_at_ms=state.last_at_ms,
+        points=points,
+    )

@@ -1,0 +1,105 @@
+"""Every statement that reads for pages and commands, named and described. They run as they are on both databases."""
+
+from __future__ import annotations
+
+from sqlalchemy import Integer, String, bindparam, text
+
+META = text("SELECT name, value FROM meta WHERE name IN ('heartbeat_ms', 'inventory_ms')")
+"""How fresh everything is: the monitor's last sign of life, and when the inventory was last written."""
+
+INVENTORY_META = text(
+    "SELECT name, value FROM meta WHERE name IN ('timezone', 'language', 'simulated', 'rules', 'service_hours')"
+)
+"""The rest of what the configuration says and pages need, as JSON."""
+
+AGENCIES = text("SELECT id, name_vi, name_en FROM agencies WHERE removed_ms IS NULL ORDER BY position")
+SITES = text("SELECT id, name_vi, name_en FROM sites WHERE removed_ms IS NULL ORDER BY position")
+
+TARGETS = text(
+    "SELECT id, type, name_vi, name_en, agency, site, criticality, service_hours, members, parents, objective "
+    "FROM targets WHERE removed_ms IS NULL ORDER BY position"
+)
+"""All targets of the configuration, in its order."""
+
+CHECKS = text(
+    "SELECT no, id, target, name, probe, address, interval_s FROM checks WHERE removed_ms IS NULL ORDER BY position"
+)
+"""All checks of the configuration, in its order."""
+
+FIRST_RESULTS = text("SELECT id, first_ms FROM checks WHERE removed_ms IS NULL AND first_ms IS NOT NULL")
+"""When each check was measured for the first time; imported history may bring this forward."""
+
+TARGET_STATES = text("SELECT target, state, since_ms, flapping, reason FROM target_states")
+CHECK_STATES = text(
+    "SELECT check_no, state, since_ms, last_at_ms, reason, message, latency_s, loss_ratio, spark FROM check_states"
+)
+"""What every check is now, without what only the core needs."""
+
+CHECK_STATES_OF = text(CHECK_STATES.text + " WHERE check_no IN :numbers").bindparams(
+    bindparam("numbers", expanding=True, type_=Integer)
+)
+
+OPENING_TRANSITIONS = text(
+    "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
+    "ON t.kind = 'check' AND t.subject = c.id AND t.detected_ms = (SELECT max(u.detected_ms) FROM transitions u "
+    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start) WHERE c.removed_ms IS NULL"
+)
+"""The last transition of each check that was known before `start`: one look into the key per check."""
+
+LATER_TRANSITIONS = text(
+    "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
+    "WHERE detected_ms >= :start AND at_ms < :end AND kind = 'check' ORDER BY detected_ms"
+)
+"""Transitions of checks that say something about [start, end) and were not known before it."""
+
+TRANSITIONS_OF_CHECKS = text(
+    "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
+    "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
+    "max(u.detected_ms) FROM transitions u WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) "
+    "WHERE c.id IN :checks ORDER BY t.detected_ms"
+).bindparams(bindparam("checks", expanding=True, type_=String))
+"""The two before together, of some checks."""
+
+TRANSITIONS_OF = text(
+    "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
+    "WHERE (kind = 'target' AND subject = :target) OR (kind = 'check' AND subject IN :checks) "
+    "ORDER BY detected_ms DESC, kind, subject LIMIT :most"
+).bindparams(bindparam("checks", expanding=True, type_=String))
+"""Transitions of a target and its checks, newest first."""
+
+TRANSITIONS = text(
+    "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
+    "WHERE detected_ms >= :start AND detected_ms < :end ORDER BY detected_ms DESC, kind, subject LIMIT :most"
+)
+"""Transitions that became known in [start, end), newest first."""
+
+_INCIDENT = (
+    "SELECT i.id, i.target, i.severity, i.started_ms, i.opened_ms, i.reason, i.message, i.impact, i.phase, "
+    "i.resolved_ms, i.announced, i.timeline FROM incidents i "
+)
+OPEN_INCIDENTS = text(_INCIDENT + "WHERE i.phase = 'open' ORDER BY i.severity, i.opened_ms DESC, i.id")
+"""The open incidents, most severe first, then newest first."""
+
+INCIDENTS = text(_INCIDENT + "ORDER BY i.opened_ms DESC, i.id DESC LIMIT :most")
+"""All incidents, newest first."""
+
+INCIDENTS_OF = text(
+    _INCIDENT + "JOIN incident_targets t ON t.incident = i.id WHERE t.target = :target "
+    "ORDER BY i.opened_ms DESC, i.id DESC LIMIT :most"
+)
+"""Incidents that a target caused or was hurt by, newest first."""
+
+RESULTS_OF = text(
+    "SELECT r.at_ms, r.duration_us, r.check_no, r.agent_no, r.shape_no, r.outcome, r.samples, r.message "
+    "FROM results r WHERE r.check_no = :number AND r.at_ms >= :start AND r.at_ms < :end ORDER BY r.at_ms, r.agent_no"
+)
+"""One check's raw results in a window, oldest first."""
+
+ROLLUPS_OF = text(
+    "SELECT start_ms - start_ms % :span AS at_ms, sum(up) AS up, sum(degraded) AS degraded, sum(down) AS down, "
+    "sum(unknown) AS unknown, sum(latency_count) AS latency_count, sum(latency_sum_s) AS latency_sum_s, "
+    "min(latency_min_s) AS latency_min_s, max(latency_max_s) AS latency_max_s, sum(loss_count) AS loss_count, "
+    "sum(loss_sum) AS loss_sum FROM rollups_5m "
+    "WHERE check_no = :number AND start_ms >= :start AND start_ms < :end GROUP BY 1 ORDER BY 1"
+)
+"""One check's rollups in a window, added up over `span` milliseconds each, oldest first."""
