@@ -25,6 +25,7 @@ def probe_once(kind: str, address: str, parameters: Sequence[str], timeout: str,
         job = prepare(kind, address, read_parameters(parameters), parse_duration(timeout))
     except (WrongUseError, ValueError) as error:
         fail(WRONG_USE, str(error))
+    address = job.id.removeprefix(f"{kind}:")
     result = asyncio.run(run_once(job, "cli"))
     if as_json:
         import orjson

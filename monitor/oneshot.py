@@ -54,7 +54,7 @@ def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: floa
     except ConditionError as error:
         raise WrongUseError(str(error)) from None
     return Job(
-        id=f"{kind}:{address}",
+        id=f"{kind}:{getattr(params, probe.address)}",  # as the kind shows it: a dsn without its password
         run=probe.run,
         params=params,
         timeout_s=timeout_s,

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 HOST_LIMIT = 253
 """Characters of a name (RFC 1035, section 2.3.4, less the root's length byte and dot)."""
@@ -80,6 +80,7 @@ def _address(value: Any) -> Any:
 Address = Annotated[
     HostPort,
     BeforeValidator(_address),
+    PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["example.vn:443", "[2001:db8::1]:443"], "description": "host:port"}),
 ]
 """A host and a port, written `host:port`."""

@@ -39,7 +39,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from probes.dns_exchange import Inquiry, ask_tcp, ask_udp, system_servers
 from probes.dns_names import NAME_LIMIT_OCTETS, name_text, reverse_name
@@ -78,16 +78,32 @@ def _rcode(value: str) -> str:
     return name
 
 
+_RCODES_SCHEMA = WithJsonSchema(
+    {
+        "type": ["string", "array"],
+        "items": {"enum": list(RCODES.values())},
+        "minItems": 1,
+        "description": "allowed response codes",
+    }
+)
+
+
 class DnsParams(Params):
     """Parameters of the kind `dns`; the module's docstring says what they mean."""
 
     name: str = Field(min_length=1, max_length=4 * NAME_LIMIT_OCTETS)
     type: Annotated[str, AfterValidator(_type)] = "A"
     server: Annotated[
-        HostPort | None, BeforeValidator(_server), WithJsonSchema({"type": "string", "examples": ["10.0.0.53"]})
+        HostPort | None,
+        BeforeValidator(_server),
+        PlainSerializer(lambda server: str(server) if server else None, return_type=str | None),
+        WithJsonSchema({"type": ["string", "null"], "examples": ["10.0.0.53", "ns1.example.vn:53"]}),
     ] = None
     rcode: Annotated[
-        tuple[Annotated[str, AfterValidator(_rcode)], ...], BeforeValidator(_rcodes), Field(min_length=1)
+        tuple[Annotated[str, AfterValidator(_rcode)], ...],
+        BeforeValidator(_rcodes),
+        Field(min_length=1),
+        _RCODES_SCHEMA,
     ] = ("NOERROR",)
     min_answers: int = Field(1, ge=0, le=1000)
     transport: Literal["udp", "tcp"] = "udp"
@@ -186,7 +202,9 @@ def _judge(answer: Answer, params: DnsParams, count: int) -> None:
     if answer.rcode == NOERROR and count < params.min_answers:
         chain = [record.target for record in answer.answers if record.target]
         to = f" (CNAME to {name_text(chain[-1])})" if chain and params.type != "CNAME" else ""
-        raise TroubleError(Failure.DNS_ANSWER, f"{count} {params.type} records{to}, at least {params.min_answers} needed")
+        raise TroubleError(
+            Failure.DNS_ANSWER, f"{count} {params.type} records{to}, at least {params.min_answers} needed"
+        )
 
 
 PROBE = Probe(
