@@ -302,6 +302,22 @@ def _raise_loopback(addresses: tuple[str, ...]) -> None:
         for address in addresses:
             packed = ipaddress.IPv6Address(address).packed
             fcntl.ioctl(sock, SIOCSIFADDR, packed + struct.pack("@Ii", 128, socket.if_nametoindex("lo")))
+    for address in addresses:
+        _await_route_to(address)
+
+
+def _await_route_to(address: str) -> None:
+    """Wait until packets reach an address: the kernel adds its route some time after the address itself."""
+    for _ in range(1000):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.01)
+            sock.bind((address, 0))
+            sock.sendto(b"?", sock.getsockname())
+            sock.recv(1)
+            return
+        time.sleep(0.005)
+    message = f"{address} did not come up"
+    raise RuntimeError(message)
 
 
 def _call(outcome: int) -> None:

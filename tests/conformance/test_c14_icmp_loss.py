@@ -14,14 +14,14 @@ HOST = "127.0.14.1"
 
 
 def three_of_five(request: Request) -> list[Answer]:
-    return [] if request.order in (1, 3) else [Answer(echo_reply(request), 0.02 * (request.order + 1))]
+    return [] if request.order in (1, 3) else [Answer(echo_reply(request), 0.05 * (request.order + 1))]
 
 
 @needs_root
 async def test_three_of_five_answered_is_a_loss_of_two_fifths_and_round_trips_of_the_three():
     with private_network(), IcmpResponder(three_of_five) as far_end:
         resources = Resources()
-        found = await measure("icmp", resources, address=HOST, count=5, wait="500ms")
+        found = await measure("icmp", resources, address=HOST, count=5, wait="700ms")
         await resources.aclose()
     assert found.failure is None
     assert (found.samples["sent"], found.samples["received"]) == (5, 3)
@@ -30,7 +30,7 @@ async def test_three_of_five_answered_is_a_loss_of_two_fifths_and_round_trips_of
     assert len(truth) == 3
     for name, figure in (("min", min), ("mean", statistics.fmean), ("median", statistics.median), ("max", max)):
         measured = found.samples[f"rtt_{name}_s"]
-        assert measured == pytest.approx(figure(truth), abs=0.01)
+        assert measured == pytest.approx(figure(truth), abs=0.03)
         assert measured >= figure(truth)
     # No two packets in a row were both answered: there is no variation between neighbours (RFC 3393).
     assert "ipdv_s" not in found.samples

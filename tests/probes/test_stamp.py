@@ -61,7 +61,7 @@ async def test_the_round_trip_is_without_the_time_that_the_reflector_held_the_pa
     truth = far_end.log.rtts_s("")
     assert found.samples["residence_mean_s"] == pytest.approx(0.08, abs=1e-6)
     assert found.samples["rtt_min_s"] >= min(truth) - 0.08 - 1e-6
-    assert found.samples["rtt_median_s"] == pytest.approx(sorted(truth)[1] - 0.08, abs=0.01)
+    assert found.samples["rtt_median_s"] == pytest.approx(sorted(truth)[1] - 0.08, abs=0.04)
 
 
 @pytest.mark.parametrize(
