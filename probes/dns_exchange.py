@@ -11,6 +11,7 @@ three times at most, as resolvers do (RFC 1035, section 4.2.1).
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import socket
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ async def ask_udp(inquiry: Inquiry, server: Address, port: int, ctx: Context, *,
             try:
                 sock.sendto(inquiry.message(id_, edns=edns), sockaddr(server, port))
                 async with asyncio.timeout_at(until):
-                    return await _answer(sock, inquiry, id_, sockaddr(server, port))
+                    return await _answer(sock, inquiry, id_, (_number(server.host), port))
             except TimeoutError:
                 continue
             except OSError as error:
@@ -141,7 +142,7 @@ def _hear_errors(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
 
 
-async def _answer(sock: socket.socket, inquiry: Inquiry, id_: int, server: tuple[str | int, ...]) -> Answer:
+async def _answer(sock: socket.socket, inquiry: Inquiry, id_: int, server: tuple[object, int]) -> Answer:
     """Return the first datagram that is the answer; one is read for each turn of the loop."""
     loop = asyncio.get_running_loop()
     while inquiry.ignored < IGNORED_LIMIT:
@@ -150,7 +151,7 @@ async def _answer(sock: socket.socket, inquiry: Inquiry, id_: int, server: tuple
             datagram, sender = sock.recvfrom(_DATAGRAM_BYTES)
         except BlockingIOError:
             continue
-        if sender[:2] != server[:2]:
+        if (_number(sender[0]), sender[1]) != server:
             inquiry.ignored += 1
             continue
         try:
@@ -158,6 +159,11 @@ async def _answer(sock: socket.socket, inquiry: Inquiry, id_: int, server: tuple
         except NotOursError:
             inquiry.ignored += 1
     raise TroubleError(Failure.DNS_ANSWER, f"{inquiry.ignored} datagrams came that do not answer the question")
+
+
+def _number(host: str) -> object:
+    """Return an address such that one address is equal to itself, however it is written and on whichever link."""
+    return ipaddress.ip_address(host.partition("%")[0])
 
 
 def _decoded(message: bytes, inquiry: Inquiry, id_: int) -> Answer:

@@ -65,6 +65,7 @@ class Session:
     parameters: dict[str, str] = field(default_factory=dict)
     _reader: wire.Reader = field(default_factory=lambda: wire.Reader(LOGIN_LIMIT_BYTES))
     _server_limit_ms: int = 0
+    _logged_in: bool = False
 
     async def start_tls(self) -> None:
         """Ask for TLS if the dsn wants it, in the phase `tls` (documentation, section 55.2.10).
@@ -112,6 +113,7 @@ class Session:
             if message.kind == b"R":
                 authenticated = await self._authenticate(message.body)
             elif message.kind == b"Z" and authenticated:
+                self._logged_in = True
                 return
             elif message.kind != b"K" or not authenticated:  # BackendKeyData: for cancelling, which a time limit does
                 raise _unexpected(message)
@@ -144,8 +146,8 @@ class Session:
         return result
 
     def close(self) -> None:
-        """Say farewell and close."""
-        self.stream.close(wire.TERMINATE)
+        """Say farewell, where there is a session to end, and close."""
+        self.stream.close(wire.TERMINATE if self._logged_in else b"")
 
     async def _next(self) -> Message:
         """Return the next message that is about what was asked.

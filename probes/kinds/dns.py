@@ -50,7 +50,8 @@ from probes.resolver import Address, IpVersion, numeric, resolve
 from probes.tcp_address import HostPort, parse_address
 
 PORT = 53
-NOERROR, FORMERR, BADVERS = 0, 1, 16
+NOERROR, FORMERR, NOTIMP, BADVERS = 0, 1, 4, 16
+CNAME, ANY = 5, 255
 SHOWN_RECORDS = 100
 """How many records conditions can look at."""
 
@@ -146,7 +147,7 @@ async def _ask(inquiry: Inquiry, params: DnsParams, ctx: Context, found: dict[st
     server, port = await _server_address(params, ctx)
     ask = ask_tcp if params.transport == "tcp" else ask_udp
     answer = await ask(inquiry, server, port, ctx)
-    edns = answer.rcode not in (FORMERR, BADVERS)
+    edns = answer.rcode not in (FORMERR, NOTIMP, BADVERS)
     if not edns:  # a server from before 1999 (RFC 6891, section 7)
         answer = await ask(inquiry, server, port, ctx, edns=False)
     found["tcp_fallback"] = float(answer.truncated)
@@ -188,9 +189,6 @@ def matching(answer: Answer, asked: Question) -> list[Record]:
         wanted.add(target)
         name = target
     return [r for r in answer.answers if r.owner in wanted and asked.type in (r.type, ANY)]
-
-
-CNAME, ANY = 5, 255
 
 
 def _judge(answer: Answer, params: DnsParams, count: int) -> None:

@@ -32,6 +32,8 @@ async def test_records_are_counted_and_shown():
 async def test_an_ipv6_server_and_a_server_by_name():
     async with name_server(always(a("192.0.2.1")), host="::1") as server:
         assert (await measure("dns", "example.vn", server=server.address)).failure is None
+        long = server.address.replace("::1", "0:0:0:0:0:0:0:1")
+        assert (await measure("dns", "example.vn", server=long)).failure is None
     async with name_server(always(a("192.0.2.1"))) as server:
         port = server.address.rpartition(":")[2]
         named = await measure("dns", "example.vn", server=f"localhost:{port}", ip_version=4)
@@ -231,6 +233,18 @@ def test_it_works_on_uvloop():
             return await asyncio.gather(*(measure("dns", "a.vn", server=server.address) for _ in range(50)))
 
     assert [found.failure for found in uvloop.run(many())] == [None] * 50
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_silence_ends_on_uvloop_too(transport):
+    async def once():
+        async with name_server(lambda query: []) as server:
+            parameters = {"server": server.address, "transport": transport}
+            return await run_once(prepare("dns", "a.vn", parameters, 0.2), "test")
+
+    result = uvloop.run(once())
+    assert result.failure is Failure.DNS_TIMEOUT
+    assert result.duration_s < 0.3
 
 
 def test_the_systems_servers(tmp_path):

@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from monitor.oneshot import WrongUseError, prepare
@@ -12,6 +15,7 @@ from probes.kinds.postgresql import PostgresqlParams
 from probes.postgresql_dsn import parse_dsn
 from probes.postgresql_scram import Exchange, Keys, KeyStore, end_point_binding
 from probes.postgresql_session import version_number
+from probes.postgresql_wire import Reader, read_columns, read_error, read_row, read_strings
 from probes.tls import Trust
 
 
@@ -104,6 +108,23 @@ def test_what_has_no_channel_binding():
     assert end_point_binding(b"not a certificate") is None
     assert Exchange(b"hash", tls=True).first().startswith(b"p=tls-server-end-point,,")
     assert Exchange(None, tls=True).first().startswith(b"y,,")
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_any_bytes_are_messages_or_trouble(pieces):
+    reader = Reader(left=500)
+    taken = 0
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+            while (message := reader.next()) is not None:
+                taken += 5 + len(message.body)
+                for read in (read_error, read_columns, read_row, read_strings):
+                    with contextlib.suppress(TroubleError):
+                        read(message.body)
+    except TroubleError:
+        return
+    assert taken <= sum(map(len, pieces))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import trustme
 import uvloop
 from pydantic import ValidationError
 
-from monitor.oneshot import WrongUseError, prepare
+from monitor.oneshot import WrongUseError, prepare, run_once
 from probes.kinds.tcp import TcpParams
 from probes.model import Failure
 from tests.probes.tcp_servers import measure, refusing_port, saying, serve, silent
@@ -269,6 +269,17 @@ def test_it_works_on_uvloop_and_leaves_nothing_open():
 
     found = uvloop.run(many())
     assert [one.failure for one in found] == [None] * 50 + [Failure.CONNECT_REFUSED]
+
+
+@pytest.mark.parametrize("parameters", [{"dialogue": [{"expect": "x"}]}, {"tls": True}])
+def test_silence_ends_on_uvloop_too(parameters):
+    async def once():
+        async with serve(silent) as port:
+            return await run_once(prepare("tcp", f"127.0.0.1:{port}", parameters, 0.2), "test")
+
+    result = uvloop.run(once())
+    assert result.failure is Failure.TIMEOUT
+    assert result.duration_s < 0.3
 
 
 @pytest.mark.parametrize(
