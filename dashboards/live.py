@@ -5,8 +5,8 @@
 Every answer, a 304 too, carries the server's clock and the monitor's heartbeat in its headers, so that the browser
 can say how old its figures are even when nothing changed, and when answers stop coming.
 
-This is not a Dash callback on purpose (docs/decisions/0070-live-data.md): polling by callback costs several times
-as much, starves when an answer takes longer than its interval, and has no time-out.
+This is not a Dash callback on purpose (docs/decisions/0070-live-data.md): polling by callback costs twice as much,
+starves when an answer takes longer than its interval, and has no time-out.
 """
 
 from __future__ import annotations

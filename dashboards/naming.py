@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 SHARED_BY = 4
 """How many names must share a beginning before it is worth a heading."""
@@ -30,6 +31,7 @@ _WORDS_MAX = 8
 _DIGITS = re.compile(r"([0-9]+)")
 
 
+@lru_cache(maxsize=32_768)
 def folded(text: str) -> str:
     """Return text without case and Vietnamese marks, so that `cao bang` finds `Cao Bằng`."""
     plain = text.casefold().replace("đ", "d")
@@ -95,3 +97,24 @@ def shared_beginnings(names: Sequence[str]) -> list[str]:
         for i in [i for i, words in left.items() if tuple(words[: len(best)]) == best and len(words) > len(best)]:
             found[i] = " ".join(best)
             del left[i]
+
+
+Group = tuple[str, tuple[tuple[str, str], ...]]
+"""A shared beginning, and under it each target's id with the part of its name that tells it apart."""
+
+
+@lru_cache(maxsize=1024)
+def grouped(named: tuple[tuple[str, str], ...], owner: str) -> tuple[Group, ...]:
+    """Return one owner's targets, given as (id, name), under their shared beginnings; those without one come last.
+
+    The order depends on names alone, so that a tile keeps its place whatever happens to its target. Names change
+    with the configuration only, so the answer is kept.
+    """
+    names = [abbreviated(without_owner(name, owner)) for _, name in named]
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for (identifier, _), name, beginning in zip(named, names, shared_beginnings(names), strict=True):
+        groups.setdefault(beginning, []).append((identifier, name[len(beginning) :].strip()))
+    return tuple(
+        (label, tuple(sorted(members, key=lambda member: (sort_key(member[1]), member[0]))))
+        for label, members in sorted(groups.items(), key=lambda group: (group[0] == "", sort_key(group[0])))
+    )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from alerts.model import Incident, State
 from dashboards.formats import NOTHING, Formats
-from dashboards.naming import abbreviated, folded, shared_beginnings, sort_key, without_owner
+from dashboards.naming import abbreviated, folded, grouped
 from dashboards.wording import reason_in_words, say, state_in_words
 from monitor.views import Name, Overview, TargetRow
 
@@ -87,7 +88,8 @@ def overview_data(overview: Overview, wanted: Filter, formats: Formats) -> dict[
     }
 
 
-def spark(values: Sequence[float | None]) -> str:
+@lru_cache(maxsize=32_768)
+def spark(values: tuple[float | None, ...]) -> str:
     """Return latencies as one letter each, `0` (least) to `v` (greatest), `.` where there was none.
 
     A range under a quarter of the greatest value is widened to that, so that noise does not look like trouble.
@@ -232,20 +234,13 @@ def _agency(
 
 
 def _groups(rows: Sequence[TargetRow], owner: str, formats: Formats) -> list[dict[str, Any]]:
-    """Return the rows under their shared beginnings; the order depends on names alone, so tiles keep their place."""
-    names = [abbreviated(without_owner(name_of(row.name, row.id, formats), owner)) for row in rows]
-    beginnings = shared_beginnings(names)
-    groups: dict[str, list[tuple[str, TargetRow]]] = {}
-    for row, name, beginning in zip(rows, names, beginnings, strict=True):
-        groups.setdefault(beginning, []).append((name[len(beginning) :].strip(), row))
+    by_id = {row.id: row for row in rows}
+    # In the order of ids: the same targets are the same question, whatever state they are in.
+    named = tuple(sorted((row.id, name_of(row.name, row.id, formats)) for row in rows))
     return [
-        {"label": label, "rows": [_tile(row, short, formats) for short, row in sorted(members, key=_by_name)]}
-        for label, members in sorted(groups.items(), key=lambda item: (item[0] == "", sort_key(item[0])))
+        {"label": label, "rows": [_tile(by_id[identifier], short, formats) for identifier, short in members]}
+        for label, members in grouped(named, owner)
     ]
-
-
-def _by_name(member: tuple[str, TargetRow]) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    return sort_key(member[0]), member[1].id
 
 
 def _tile(row: TargetRow, short: str, formats: Formats) -> list[str]:

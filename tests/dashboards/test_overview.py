@@ -139,7 +139,7 @@ def test_a_spark_has_a_gap_where_a_packet_was_lost():
 
 
 def test_a_calm_spark_is_not_blown_up():
-    drawn = spark([0.0200, 0.0201] * 10)
+    drawn = spark((0.0200, 0.0201) * 10)
     assert max(int(c, 32) for c in drawn) - min(int(c, 32) for c in drawn) <= 2
 
 
