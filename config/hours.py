@@ -1,12 +1,9 @@
-"""Service hours: days of the week and times of the day, from text to intervals of UTC."""
+"""Service hours as people write them: days of the week and times of the day."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})\Z")
@@ -51,42 +48,3 @@ def parse_hours(text: str) -> tuple[tuple[int, int], ...]:
         message = f"the times in {text!r} overlap"
         raise ValueError(message)
     return tuple(spans)
-
-
-def service_intervals(days: str, hours: str, zone: ZoneInfo, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
-    """Yield the promised intervals that meet [from_ms, to_ms), clipped to it, in order, adjoining ones joined.
-
-    Wall clock times are those of `zone`: on the days when clocks change, an interval is as much longer or shorter.
-    """
-    wanted, spans = parse_days(days), parse_hours(hours)
-    pending: tuple[int, int] | None = None
-    for start_ms, end_ms in _intervals(wanted, spans, zone, from_ms, to_ms):
-        if pending is not None and start_ms <= pending[1]:
-            pending = (pending[0], max(pending[1], end_ms))
-            continue
-        if pending is not None:
-            yield pending
-        pending = (start_ms, end_ms)
-    if pending is not None:
-        yield pending
-
-
-def _intervals(
-    days: frozenset[int], spans: tuple[tuple[int, int], ...], zone: ZoneInfo, from_ms: int, to_ms: int
-) -> Iterator[tuple[int, int]]:
-    day = datetime.fromtimestamp(from_ms / 1000, zone).date() - timedelta(days=1)
-    last = datetime.fromtimestamp(to_ms / 1000, zone).date()
-    while day <= last:
-        if day.weekday() in days:
-            for start, end in spans:
-                start_ms, end_ms = max(_moment(day, start, zone), from_ms), min(_moment(day, end, zone), to_ms)
-                if start_ms < end_ms:
-                    yield start_ms, end_ms
-        day += timedelta(days=1)
-
-
-def _moment(day: date, minutes: int, zone: ZoneInfo) -> int:
-    """Return the UTC millisecond of a wall clock time; 24:00 is the next day's midnight."""
-    over, minute = divmod(minutes, _DAY_MINUTES)
-    local = datetime.combine(day + timedelta(days=over), time(minute // 60, minute % 60), zone)
-    return round(local.astimezone(UTC).timestamp() * 1000)

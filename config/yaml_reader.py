@@ -1,8 +1,9 @@
 """Reads YAML text into located values, within bounds.
 
-PyYAML's C parser gives events; the tree is built here, because that takes a third of the time of its composer
-(docs/decisions/0040-yaml-events.md), nests without recursion, and refuses what a configuration must not have:
-tags, a key twice, a second document, and aliases that unfold into more than the bound ("billion laughs").
+PyYAML's C parser gives events; the tree is built here without recursion, because its composer recurses in C and
+takes the whole process down on a deeply nested file (docs/decisions/0040-yaml-events.md). Refused is what a
+configuration must not have: tags, a key twice, a second document, and aliases that unfold into more than the bound
+("billion laughs").
 """
 
 from __future__ import annotations
