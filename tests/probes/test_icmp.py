@@ -7,7 +7,6 @@ import errno
 import os
 import random
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 
@@ -370,46 +369,3 @@ async def test_hundreds_of_checks_share_the_socket_without_a_mistake(either):
         assert measurement.samples["rtt_max_s"] >= max(truth)
     errors_s = [found[host].samples["rtt_min_s"] - min(far_end.log.rtts_s(host)) for host in hosts]
     assert sorted(errors_s)[len(errors_s) // 2] < 0.002
-
-
-async def test_a_cancelled_check_leaves_nothing_behind(resources):
-    task = asyncio.ensure_future(measure("icmp", resources, 5, address="127.1.0.1", count=2))
-    await asyncio.sleep(0.05)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    shared = shared_socket(resources, open_icmp_socket, V4)
-    assert shared.flights_to("127.1.0.1") == []
-    with IcmpResponder(true_reply):
-        assert (await measure("icmp", resources, address="127.1.0.1", count=1)).failure is None
-
-
-async def test_closing_the_socket_cancels_who_waits_for_it(network):
-    resources = Resources()
-    task = asyncio.ensure_future(measure("icmp", resources, 5, address="127.1.0.1", count=1))
-    await asyncio.sleep(0.05)
-    await resources.aclose()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_what_the_kernel_had_to_drop_is_unknown_not_lost(resources):
-    floods = 2000
-
-    def flood_then_answer(request: Request) -> list[Answer]:
-        return [other_token(request)] * floods + true_reply(request)
-
-    with IcmpResponder(flood_then_answer) as far_end:
-        await resources.open((open_icmp_socket, V4), lambda: open_icmp_socket(V4))
-        check = measure("icmp", resources, 20, address="127.1.0.1", count=1, size=16_000, wait="500ms")
-        task = asyncio.ensure_future(check)
-        await asyncio.sleep(
-            0
-        )  # it has sent its packet; now the whole loop is held up, as where there is too much to do
-        while len(far_end.log.sent) <= floods:
-            time.sleep(0.01)  # noqa: ASYNC251
-        found = await task
-    assert shared_socket(resources, open_icmp_socket, V4).dropped > 0
-    assert found.failure is Failure.INTERNAL
-    assert found.message == "this host could not keep up with what it received"
-    assert "loss_ratio" not in found.samples
