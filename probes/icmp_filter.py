@@ -6,9 +6,9 @@ A raw socket is handed every ICMP packet that reaches the host, other people's p
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
+from array import array
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -47,10 +47,9 @@ def program(family: int, identifier: int) -> list[Instruction]:
 def attach(sock: socket.socket, instructions: Sequence[Instruction]) -> None:
     """Attach a filter to a socket; what arrived before stays unfiltered."""
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
-    memory = ctypes.create_string_buffer(code, len(code))
-    sock.setsockopt(
-        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(instructions), ctypes.addressof(memory))
-    )
+    memory = array("B", code)
+    address, _ = memory.buffer_info()
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(instructions), address))
 
 
 def _ipv4(identifier: int) -> list[_Line]:

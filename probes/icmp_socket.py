@@ -8,7 +8,6 @@ kernel, and finds errors in its error queue.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import struct
 from typing import Any, Final
@@ -51,8 +50,8 @@ class IcmpSocket(PacketSocket):
     def __init__(self, sock: socket.socket) -> None:
         self.is_raw = sock.type == socket.SOCK_RAW
         self._family = sock.family
-        self._identifier = secrets.randbits(16)
-        self._number = secrets.randbits(16)
+        self._identifier = int.from_bytes(os.urandom(2), "big")
+        self._number = int.from_bytes(os.urandom(2), "big")
         self._tokens: list[bytes] = []
         self._strips_ip = self.is_raw and sock.family == socket.AF_INET
         if self.is_raw:

@@ -10,7 +10,6 @@ import asyncio
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import median
 from typing import Any, NamedTuple
 
 from probes.model import Failure, Measurement
@@ -209,16 +208,16 @@ def rtt_figures(rtt_s: Sequence[float | None]) -> dict[str, float]:
         return {}
     if len(answered) == 1:
         return dict.fromkeys(("rtt_min_s", "rtt_mean_s", "rtt_median_s", "rtt_max_s"), answered[0])
-    mean = math.fsum(answered) / len(answered)
+    ranked, count = sorted(answered), len(answered)
+    mean = math.fsum(answered) / count
     figures = {
-        "rtt_min_s": min(answered),
+        "rtt_min_s": ranked[0],
         "rtt_mean_s": mean,
-        "rtt_median_s": median(answered),
-        "rtt_max_s": max(answered),
+        "rtt_median_s": (ranked[(count - 1) // 2] + ranked[count // 2]) / 2,
+        "rtt_max_s": ranked[-1],
+        "rtt_stddev_s": math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in answered) / count),
+        "pdv_s": ranked[math.ceil(0.95 * count) - 1] - ranked[0],
     }
-    ranked = sorted(answered)
-    figures["rtt_stddev_s"] = math.sqrt(math.fsum((rtt - mean) ** 2 for rtt in answered) / len(answered))
-    figures["pdv_s"] = ranked[math.ceil(0.95 * len(ranked)) - 1] - ranked[0]
     steps = [abs(later - earlier) for earlier, later in pairwise(rtt_s) if earlier is not None and later is not None]
     if steps:
         figures["ipdv_s"] = math.fsum(steps) / len(steps)

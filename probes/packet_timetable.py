@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from probes.packet_flight import Flight
 
-TICKS_PER_S = 200
+TICKS_PER_S = 100
 """How fine turns are; round-trip times do not depend on it, the kernel stamps the packets."""
 
 TICK_S = 1 / TICKS_PER_S

@@ -7,7 +7,7 @@ guessed even where the clock is coarse.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import time
 from typing import Any, Final
@@ -19,7 +19,7 @@ from probes.stamp_clock import ClockQuality
 from probes.stamp_codec import decode_reflection, encode_question, to_ntp
 
 KEY_BYTES: Final = 12
-_RANDOM_BITS: Final = 12
+_RANDOM_MASK: Final = 0xFFF
 
 
 class StampSocket(PacketSocket):
@@ -36,7 +36,7 @@ class StampSocket(PacketSocket):
         error = self._clock.error_estimate()
         seconds, fraction = to_ntp(time.time_ns())
         while True:
-            fraction = fraction >> _RANDOM_BITS << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+            fraction = fraction & ~_RANDOM_MASK | int.from_bytes(os.urandom(2), "big") & _RANDOM_MASK
             packet, key = encode_question(index, (seconds, fraction), error, flight.size)
             if self.packet_of(key) is None:
                 break

@@ -59,6 +59,7 @@ def test_figures_are_those_of_the_answered_alone(rtts):
     tolerance = 1e-9
     assert figures["rtt_min_s"] == min(answered)
     assert figures["rtt_max_s"] == max(answered)
+    assert figures["rtt_median_s"] == pytest.approx(statistics.median(answered))
     assert figures["rtt_min_s"] - tolerance <= figures["rtt_mean_s"] <= figures["rtt_max_s"] + tolerance
     if len(answered) > 1:
         assert figures["rtt_stddev_s"] == pytest.approx(statistics.pstdev(answered), abs=1e-9)
