@@ -96,17 +96,6 @@ def confirming(state: CheckState) -> bool:
     return False
 
 
-def is_quiet_up(state: CheckState) -> bool:
-    """Say whether another `up` would change nothing but the time of the last result."""
-    return (
-        state.state is State.UP
-        and not state.recent
-        and not state.flapping
-        and len(state.history) == OUTCOMES
-        and not any(state.history)
-    )
-
-
 def _reason_of(result: Result) -> str:
     return result.failure.value if result.failure is not None and result.state is not State.UP else ""
 

@@ -15,6 +15,7 @@ from alerts.check_state import confirming, evaluate, expire, stale_at_ms
 from alerts.flapping import OUTCOMES
 from alerts.incidents import Incidents
 from alerts.model import (
+    NO_RESULTS,
     CheckRule,
     CheckState,
     Event,
@@ -146,7 +147,7 @@ class Core:
         self._situation = Situation(rules, topology, memory)
         self._incidents = Incidents(rules, topology, self._situation, memory, self._wake_at)
         for id_, state in memory.checks.items():
-            if state.last_at_ms and (state.state is not State.UNKNOWN or state.recent):
+            if state.last_at_ms and (state.state is not State.UNKNOWN or state.recent or state.reason != NO_RESULTS):
                 self._arm(rules.checks[id_], state)
         for to_ms in {window.to_ms for window in (*rules.maintenance, *rules.silences)}:
             if to_ms > self._now_ms:

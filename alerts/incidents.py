@@ -181,32 +181,52 @@ class Incidents:
 
     def _explain(self, target: str) -> Explanation:
         """Say what explains the target's trouble; see the top of the file."""
-        own = self.register.by_cause.get(target)
-        found: dict[str, None] = {}
-        is_held = False
-        for causes in (self._failed_parents(target), self._topology.links[target]):
-            for cause in causes:
-                incidents = [id_ for id_ in self.register.incidents_of(cause) if id_ != own]
-                found.update(dict.fromkeys(incidents))
-                is_held = is_held or not incidents
-            if found:
-                return Explanation(tuple(found), is_held=False, is_fresh=False)
+        failed = self._failed_parents(target)
+        incidents = self._incidents_of_all(failed, target) or self._incidents_above(target)
+        if incidents:
+            return Explanation(incidents, is_held=False, is_fresh=False)
         by_members = self._explain_by_members(target)
-        return by_members._replace(is_held=not by_members.incidents and (is_held or by_members.is_held))
+        is_held = bool(failed or self._topology.links[target]) or by_members.is_held
+        return by_members._replace(is_held=is_held and not by_members.incidents)
+
+    def _incidents_above(self, target: str) -> tuple[str, ...]:
+        """Return the incidents of the links that the target is part of: their own, or those of their parents.
+
+        Not those that a link has joined for the sake of another member: they explain nothing of this one.
+        """
+        found: dict[str, None] = {}
+        seen: dict[str, None] = {}
+        todo = list(self._topology.links[target])
+        while todo:
+            link = todo.pop()
+            if link not in seen:
+                seen[link] = None
+                causes = [link] if link in self.register.by_cause else self._failed_parents(link)
+                found.update(dict.fromkeys(self._incidents_of_all(causes, target)))
+                todo += self._topology.links[link]
+        return tuple(found)
+
+    def _incidents_of_all(self, causes: Iterable[str], target: str) -> tuple[str, ...]:
+        """Return the incidents of all these, without the target's own."""
+        own = self.register.by_cause.get(target)
+        found = dict.fromkeys(id_ for cause in causes for id_ in self.register.incidents_of(cause))
+        if own is not None:
+            found.pop(own, None)
+        return tuple(found)
 
     def _explain_by_members(self, target: str) -> Explanation:
         troubled = [m for m in self._topology.members[target] if self._situation.trouble(m) == OUTAGE]
         is_group = self._rules[target].type != "link"
         if not troubled or (not is_group and self._situation.own_checks_are_down(target)):
-            return Explanation((), is_held=False, is_fresh=bool(self._topology.members[target]))
-        own = self.register.by_cause.get(target)
-        explained = {m: [id_ for id_ in self.register.incidents_of(m) if id_ != own] for m in troubled}
+            is_fresh = bool(self._topology.members[target] and self.register.incidents_of(target))
+            return Explanation((), is_held=False, is_fresh=is_fresh)
+        explained = {member: self._incidents_of_all((member,), target) for member in troubled}
         incidents = tuple(dict.fromkeys(id_ for ids in explained.values() for id_ in ids))
-        unexplained = [m for m in troubled if not explained[m]]
+        unexplained = [member for member in troubled if not explained[member]]
         if incidents and (is_group or not unexplained):
             return Explanation(incidents, is_held=False, is_fresh=False)
-        is_held = bool(unexplained) if is_group else any(self._is_undecided(m) for m in unexplained)
-        is_fresh = any(not self.register.is_hurt(m) for m in unexplained)
+        is_held = bool(unexplained) if is_group else any(map(self._is_undecided, unexplained))
+        is_fresh = any(not self.register.is_hurt(member) for member in unexplained)
         return Explanation((), is_held, is_fresh)
 
     def _is_undecided(self, member: str) -> bool:

@@ -44,7 +44,7 @@ def test_a_good_answer_ends_the_wait_at_once():
 
 
 def test_a_result_that_started_before_the_failure_was_known_is_no_answer():
-    early = results("p/http", "uuuu", 10) + [results("p/http", "u", 40.02)[0]]
+    early = [*results("p/http", "uuuu", 10), *results("p/http", "u", 40.02)]
     events = play(RULES, early, results("c/http", "uuddddddd"), until_s=59)
     assert opened(events) == []
 
