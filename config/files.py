@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,15 @@ def find_files(directory: Path, problems: Problems) -> list[str]:
     """
     names: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for path, directories, files in os.walk(directory, followlinks=True):
-        status = os.stat(path)
-        if (status.st_dev, status.st_ino) in seen:
+
+    def note(error: OSError) -> None:
+        place = Place(display_name(str(error.filename or directory)))
+        problems.add(place, f"the directory cannot be read: {error.strerror or error}")
+
+    for path, directories, files in os.walk(directory, onerror=note, followlinks=True):
+        if _was_seen(path, seen, note):
             directories.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
         directories[:] = [name for name in directories if not name.startswith(".")]
         found = [name for name in files if name.endswith(_SUFFIXES) and not name.startswith(".")]
         names.extend(os.path.relpath(Path(path, name), directory) for name in found)
@@ -58,6 +62,24 @@ def find_files(directory: Path, problems: Problems) -> list[str]:
             problems.add(Place(str(directory)), f"the directory holds more than {FILES_LIMIT} YAML files")
             break
     return sorted(names)[:FILES_LIMIT]
+
+
+def _was_seen(path: str, seen: set[tuple[int, int]], note: Callable[[OSError], None]) -> bool:
+    try:
+        status = Path(path).stat()
+    except OSError as error:  # it went away while the others were being read
+        note(error)
+        return True
+    identity = (status.st_dev, status.st_ino)
+    is_new = identity not in seen
+    seen.add(identity)
+    return not is_new
+
+
+def display_name(name: str) -> str:
+    """Return a file's name as messages may show it: whatever bytes it is made of, on one line."""
+    text = os.fsencode(name).decode(errors="replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def read_bytes(path: Path, limit: int = FILE_LIMIT_BYTES) -> bytes:

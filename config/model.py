@@ -14,7 +14,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from config.hours import parse_days, parse_hours
 from probes.units import Duration, Rate, Share
 
-Id = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=120)]
+
+def _visible(value: str) -> str:
+    if not value.isprintable():
+        message = f"{value!r} holds characters that cannot be seen"
+        raise ValueError(message)
+    return value
+
+
+Id = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=120), AfterValidator(_visible)]
 """An identifier: no white space and no slash (a slash parts a check's target from its name)."""
 
 
@@ -99,7 +107,8 @@ class ConfirmRule(Model):
     up: int = Field(2, ge=1, le=100)
 
 
-CheckName = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60)]
+CheckName = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60), AfterValidator(_visible)]
+"""A check's name: as an id, and short."""
 
 
 class CheckOptions(Model):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from config.errors import Problems, shown
 from config.explain import unknown_key
-from config.files import Tables, find_files, read_bytes
+from config.files import Tables, display_name, find_files, read_bytes
 from config.located import Map, Place, Seq
 from config.secret_references import step
 from config.templates import Templates
@@ -85,10 +85,11 @@ class Sections:
         self.complete = self.complete and len(self._problems.found) == before
 
     def _read_file(self, directory: Path, name: str, budget: Budget) -> None:
+        shown_name = display_name(name)
         try:
-            root = read_yaml(read_bytes(directory / name), name, self._problems, budget)
+            root = read_yaml(read_bytes(directory / name), shown_name, self._problems, budget)
         except ValueError as error:
-            self._problems.add(Place(name), f"the file is not usable: {error}")
+            self._problems.add(Place(shown_name), f"the file is not usable: {error}")
             self.complete = False
             return
         except UnreadableError:
@@ -98,7 +99,7 @@ class Sections:
             return
         if not isinstance(root, Map):
             hint = f"begin with one of {', '.join(SECTIONS)}"
-            self._problems.add(Place(name, 1), "the file must be a mapping of sections", hint)
+            self._problems.add(Place(shown_name, 1), "the file must be a mapping of sections", hint)
             return
         for section, value in root.items():
             self._read_section(root, section, value)
@@ -151,7 +152,5 @@ def _with_ids_checked(items: Iterable[Item], noun: str, problems: Problems) -> I
             row = f" ({other.row})" if other.row else ""
             message = f"the {noun} {shown(name)} is there twice, first at {other.file}:{other.line}{row}"
             problems.add(place, message, "ids are unique across all files", step(item.path, "id"))
-        elif not name.isprintable():
-            problems.add(place, f"the id {shown(name)} holds characters that cannot be seen", path=item.path)
         first.setdefault(name, place)
         yield item

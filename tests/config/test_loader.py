@@ -9,6 +9,7 @@ import pytest
 
 from config.errors import ConfigError
 from config.loader import load
+from config.model import AnyOf
 from tests.config.writing import check_with, problems, read, write
 
 ICMP = "probe: icmp, address: 127.0.0.1"
@@ -137,6 +138,11 @@ def test_a_file_beyond_the_limit(tmp_path: Path) -> None:
     assert problems(tmp_path) == ["large.yaml: the file is not usable: it is larger than 33554432 bytes"]
 
 
+def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff\n.yaml")).write_text("x: 1")
+    assert problems(tmp_path)[0].startswith("b\ufffd\ufffd.yaml:1: unknown key 'x' in the file")
+
+
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "no", environ={})
@@ -232,3 +238,52 @@ def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path) -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+DESIGN = """
+settings:
+  timezone: Asia/Ho_Chi_Minh
+  language: vi
+  store: sqlite:///data/thongsuot.db
+agencies:
+  - {id: BCA, name: {vi: Bộ Công an, en: Ministry of Public Security}}
+  - {id: BKHCN}
+sites:
+  - {id: hn, name: {vi: Hà Nội}, province: "01", lat: 21.0285, lon: 105.8542}
+  - {id: cb}
+targets:
+  - id: link-cao-bang
+    type: link
+    name: {vi: Đường truyền cấp I Cao Bằng}
+    agency: BKHCN
+    site: cb
+    criticality: 2
+    members: [link-cao-bang-a, link-cao-bang-b]
+    policy: any
+    objective: {availability: 0.999, latency_p95: 80ms, loss: 1%}
+    contract: {bandwidth: 200Mbit/s}
+  - id: ndxp-dancu
+    type: endpoint
+    depends_on: [link-cao-bang, {any: [gw-1, gw-2]}]
+    checks:
+      - probe: http
+        url: https://ndxp.example/health
+        interval: 10s
+        timeout: 5s
+        confirm: {down: 3, up: 2}
+        retry_interval: 3s
+        down_when: ["status != 200", "json.status != 'UP'"]
+        degraded_when: ["duration > duration('800ms')", "cert.expires_in < duration('720h')"]
+templates:
+  - foreach: {id: [link-cao-bang-a, link-cao-bang-b, gw-1, gw-2]}
+    targets: [{id: "{id}", type: link, checks: [{probe: icmp, address: 127.0.0.1}]}]
+"""
+
+
+def test_the_documented_example(tmp_path: Path) -> None:
+    inventory = read(tmp_path, a=DESIGN)
+    link, endpoint = inventory.targets["link-cao-bang"], inventory.targets["ndxp-dancu"]
+    assert (link.objective.availability, link.objective.latency_p95, link.objective.loss) == (0.999, 0.08, 0.01)
+    assert (link.contract.bandwidth, link.need) == (200e6, 1)
+    assert endpoint.depends_on == ("link-cao-bang", AnyOf(any=("gw-1", "gw-2")))
+    assert (endpoint.settle_s, endpoint.checks[0].id, endpoint.checks[0].retry_interval_s) == (20, "ndxp-dancu/http", 3)
