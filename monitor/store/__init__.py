@@ -66,19 +66,19 @@ class Store:
         """
         parsed = parse_url(url)
         path = sqlite_path(parsed)
-        engine = create_engine(parsed)
+        engine, reader = create_engine(parsed), create_engine(parsed, read_only=True)
+        store = cls(engine, reader, Session(engine, path))
         try:
             with unavailable_as_such():
-                if path is not None and migrate:
+                if migrate and path is not None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 if migrate:
                     await upgrade(engine)
-                store = cls(engine, create_engine(parsed, read_only=True), Session(engine, path))
-                async with store._reader.connect() as connection:
+                async with reader.connect() as connection:
                     await require_head(connection)
                     await store._names.load(connection)
         except BaseException:
-            await engine.dispose()
+            await store.aclose()
             raise
         return store
 

@@ -66,15 +66,18 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def _cause_is_away(error: BaseException) -> bool:
-    # SQLAlchemy wraps asyncpg's errors once more; the first cause is asyncpg's own.
-    original = error.__cause__ or error
-    if isinstance(original, sqlite3.Error):
-        code = getattr(original, "sqlite_errorcode", None)
+    # SQLAlchemy wraps asyncpg's errors once more: what is behind one is asyncpg's own.
+    return any(_is_away(cause) for cause in (error, error.__cause__) if cause is not None)
+
+
+def _is_away(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in _SQLITE_AWAY
-    if isinstance(original, asyncpg.PostgresError):
-        return (original.sqlstate or "").startswith(_POSTGRESQL_AWAY)
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_POSTGRESQL_AWAY)
     # A connection that broke, could not be made, or did not answer in time.
-    return isinstance(original, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError)
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 @contextmanager
@@ -90,6 +93,7 @@ def unavailable_as_such() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    original = original.__cause__ or original
+    if isinstance(original.__cause__, asyncpg.PostgresError | asyncpg.InterfaceError):
+        original = original.__cause__
     words = str(original).strip().splitlines()
     return f"{type(original).__name__}: {words[0]}" if words else type(original).__name__

@@ -1,0 +1,171 @@
+"""Care of the store, behind `thongsuot db …`: check, backup, vacuum. All work while a monitor is running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.engine import BUSY_TIMEOUT_MS, create_engine, parse_url, sqlite_path
+from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
+from monitor.store.migrate import HEAD, KNOWN, version_of
+
+_BACKUP_PAGES = 4_096
+"""Pages copied between two breaths, in which the monitor may write."""
+
+_ORPHANS = {
+    "results of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no FROM results) r "
+    "WHERE check_no NOT IN (SELECT no FROM checks)",
+    "results of agents that are not there": "SELECT count(*) FROM (SELECT DISTINCT agent_no FROM results) r "
+    "WHERE agent_no NOT IN (SELECT no FROM agents)",
+    "results of shapes that are not there": "SELECT count(*) FROM (SELECT DISTINCT shape_no FROM results) r "
+    "WHERE shape_no <> 0 AND shape_no NOT IN (SELECT no FROM shapes)",
+    "rollups of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no FROM rollups_5m) r "
+    "WHERE check_no NOT IN (SELECT no FROM checks)",
+    "notifications of incidents that are not there": "SELECT count(*) FROM notifications "
+    "WHERE incident NOT IN (SELECT id FROM incidents)",
+}
+"""What must not be there, and how much of it there is."""
+
+
+async def check(url: str) -> list[str]:
+    """Return what is wrong with the store, one line each; empty when it is in order.
+
+    Raises StoreUnavailableError when it cannot be read at all.
+    """
+    parsed = _existing(url)
+    engine = create_engine(parsed, read_only=True)
+    try:
+        with unavailable_as_such():
+            async with engine.connect() as connection:
+                version = await connection.run_sync(version_of)
+                if version not in KNOWN:
+                    return [f"schema {version or 'none'} is not one that this program knows; its newest is {HEAD}"]
+                problems = [] if version == HEAD else [f"schema {version} is old: run thongsuot db upgrade"]
+                problems += await _damage(connection)
+                return problems + await _orphans(connection)
+    finally:
+        await engine.dispose()
+
+
+async def _damage(connection: AsyncConnection) -> list[str]:
+    if connection.dialect.name == "postgresql":
+        return []  # the server checks its own pages: pg_amcheck and data checksums
+    found = list(await connection.scalars(text("PRAGMA integrity_check(20)")))
+    broken = len((await connection.execute(text("PRAGMA foreign_key_check"))).all())
+    return [line for line in found if line != "ok"] + ([f"{broken} broken references"] if broken else [])
+
+
+async def _orphans(connection: AsyncConnection) -> list[str]:
+    counts = {what: await connection.scalar(text(statement)) for what, statement in _ORPHANS.items()}
+    return [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+async def backup(url: str, path: Path) -> None:
+    """Copy the store to a new file: a SQLite database, or pg_dump's custom format (for pg_restore).
+
+    The copy is of one moment. It appears under its name only when it is whole, readable by its owner alone.
+    Raises StoreError when that file is there already, or pg_dump is missing or fails.
+    """
+    parsed = _existing(url)
+    partial = _begun(path)
+    try:
+        source = sqlite_path(parsed)
+        if source is not None:
+            await asyncio.to_thread(_copy_sqlite, source, partial)
+        else:
+            await _dump_postgresql(parsed, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _begun(path: Path) -> Path:
+    """Make the empty file that a copy is written to."""
+    if path.exists():
+        message = f"{path} is there already: nothing was copied"
+        raise StoreError(message)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    os.close(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    return partial
+
+
+def _copy_sqlite(source: Path, copy: Path) -> None:
+    with (
+        unavailable_as_such(),
+        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        live.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        # One read transaction: without it each write of the monitor would start the copy anew.
+        live.execute("BEGIN")
+        live.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        live.backup(target, pages=_BACKUP_PAGES)
+        target.execute("PRAGMA journal_mode = DELETE")
+
+
+async def _dump_postgresql(url: URL, copy: Path) -> None:
+    program = shutil.which("pg_dump")
+    if program is None:
+        message = "pg_dump is not installed here: install the PostgreSQL client, or back up on the database's server"
+        raise StoreError(message)
+    plain = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    # The password goes by the environment: other users can read a command line.
+    environ = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "--format=custom",
+        f"--file={copy}",
+        "--dbname",
+        plain.render_as_string(),
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    if process.returncode:
+        message = f"pg_dump failed: {errors.decode(errors='replace').strip()[:500]}"
+        raise StoreUnavailableError(message)
+
+
+async def vacuum(url: str) -> None:
+    """Give back the space of what was deleted, and refresh the planner's figures.
+
+    SQLite is written anew and needs as much free space again; the monitor's results wait in its spool meanwhile.
+    """
+    parsed = _existing(url)
+    path = sqlite_path(parsed)
+    with unavailable_as_such():
+        if path is not None:
+            await asyncio.to_thread(_vacuum_sqlite, path)
+            return
+        engine = create_engine(parsed)
+        try:
+            async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                await connection.execute(text("VACUUM (ANALYZE)"))
+        finally:
+            await engine.dispose()
+
+
+def _vacuum_sqlite(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in (f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}", "VACUUM", "ANALYZE"):
+            connection.execute(statement)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _existing(url: str) -> URL:
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None and not path.is_file():
+        message = f"there is no store at {path}"
+        raise StoreUnavailableError(message)
+    return parsed

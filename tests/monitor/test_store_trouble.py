@@ -1,0 +1,240 @@
+"""The store in trouble: killed writers, full disks, servers that stop. What was confirmed is there, once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from alerts.model import Result
+from monitor.queries import Queries
+from monitor.records import Batch
+from monitor.store import Store, StoreInUseError, StoreUnavailableError
+from tests.monitor.samples import START_MS, full_batch, http_results
+from tests.postgres import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+BATCH = 50
+_WRITER = """
+import asyncio, sys
+from monitor.store import Store
+from tests.monitor.test_store_trouble import numbered_batch
+
+async def main():
+    store = await Store.open(sys.argv[1])
+    await store.take_lock("writer")
+    number = 0
+    while True:
+        await store.save(numbered_batch(number))
+        print(number, flush=True)
+        number += 1
+
+asyncio.run(main())
+"""
+
+
+def numbered_batch(number: int) -> Batch:
+    """Return a batch with one of everything and 50 results, all of which tell its number."""
+    batch = full_batch(START_MS + number, number=number + 1)
+    batch.results = list(http_results(checks=BATCH, turns=1, start_ms=START_MS + number * 10_000))
+    return batch
+
+
+async def exported(store: Store) -> list[Result]:
+    return [result async for result in store.export_results(0, 1 << 44)]
+
+
+@pytest.mark.parametrize("killed_at", [5, 17])
+async def test_a_killed_writer_has_lost_nothing_that_it_confirmed(store_url: str, killed_at: int) -> None:
+    last = await asyncio.to_thread(_write_until_killed, store_url, killed_at)
+    store = await Store.open(store_url)
+    await store.take_lock("heir")  # nobody has to break the dead one's lock
+    results = await exported(store)
+    saved = len(results) // BATCH
+    assert last + 1 <= saved <= last + 2
+    assert results == sorted(
+        (r for n in range(saved) for r in numbered_batch(n).results), key=lambda r: (r.at_ms, r.check)
+    )
+    # Everything else of a batch came with its results, and the first batch after the last is taken as if new.
+    claimed = await store.claim_notifications(1 << 44, 10_000)
+    assert sorted(c.notification.incident for c in claimed) == [f"SC-2026-{n + 1:04d}" for n in range(saved)]
+    await store.save(numbered_batch(saved - 1))
+    await store.save(numbered_batch(saved))
+    assert len(await exported(store)) == (saved + 1) * BATCH
+    await store.aclose()
+
+
+def _write_until_killed(url: str, killed_at: int) -> int:
+    """Run a writer and kill it after a confirmation; return the last number that it confirmed."""
+    last = -1
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITER, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as writer:
+        assert writer.stdout is not None
+        for line in writer.stdout:
+            last = int(line)
+            if last == killed_at:
+                writer.send_signal(signal.SIGKILL)
+                break
+        rest = [int(line) for line in writer.stdout if line.endswith("\n")]
+    return rest[-1] if rest else last
+
+
+async def test_a_full_disk_refuses_whole_batches_and_takes_them_again_when_there_is_room(small_disk: Path) -> None:
+    store = await Store.open(f"sqlite:///{small_disk}/store.db")
+    await store.take_lock("a")
+    await store.save(numbered_batch(0))
+    filler = small_disk / "filler"
+    _fill_up(filler)
+    saved, number = [0], 1
+    with contextlib.suppress(StoreUnavailableError):
+        while True:
+            await store.save(numbered_batch(number))
+            saved.append(number)
+            number += 1
+    with pytest.raises(StoreUnavailableError, match=r"full|I/O"):
+        await store.save(numbered_batch(number))
+    assert len(await exported(store)) == len(saved) * BATCH
+    filler.unlink()
+    await store.save(numbered_batch(number))
+    assert len(await exported(store)) == (len(saved) + 1) * BATCH
+    await store.aclose()
+
+
+def _fill_up(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+async def test_a_locked_database_is_away_and_comes_back(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+    await store.save(numbered_batch(0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match="locked"):
+            await store.save(numbered_batch(1))
+        other.execute("ROLLBACK")
+    await store.save(numbered_batch(1))
+    assert len(await exported(store)) == 2 * BATCH
+    await store.aclose()
+
+
+async def test_a_damaged_file_is_away_not_a_bug(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreUnavailableError, match="not a database"):
+        await Store.open(f"sqlite:///{tmp_path}/store.db")
+
+
+async def test_a_directory_that_cannot_be_made_is_away(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailableError):
+        await Store.open(f"sqlite:///{tmp_path}/file/store.db")
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that this test may stop."""
+    server = PostgresServer({"synchronous_commit": "on"})  # a crash of the server loses nothing that it confirmed
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+async def own_url(own_postgres: PostgresServer) -> AsyncIterator[str]:
+    return own_postgres.dsn(await own_postgres.create_database())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+async def test_a_server_that_comes_back_is_used_again(
+    own_postgres: PostgresServer, own_url: str, how: signal.Signals
+) -> None:
+    store, queries = await Store.open(own_url), await Queries.open(own_url)
+    await store.take_lock("a")
+    await store.save(numbered_batch(0))
+    await asyncio.to_thread(own_postgres.stop, how)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await store.save(numbered_batch(1))
+    with pytest.raises(StoreUnavailableError):
+        await queries.overview(START_MS)
+    with pytest.raises(StoreUnavailableError):
+        await exported(store)
+    await asyncio.to_thread(own_postgres.start)
+    await store.save(numbered_batch(1))
+    assert len(await exported(store)) == 2 * BATCH
+    assert (await queries.overview(START_MS)).rows == ()
+    # The lock was lost with the server and taken again: a second monitor is still refused.
+    second = await Store.open(own_url)
+    with pytest.raises(StoreInUseError):
+        await second.take_lock("b")
+    await second.aclose()
+    await queries.aclose()
+    await store.aclose()
+
+
+async def test_a_monitor_that_lost_its_lock_to_another_does_not_write(
+    own_postgres: PostgresServer, own_url: str
+) -> None:
+    first = await Store.open(own_url)
+    await first.take_lock("first")
+    await asyncio.to_thread(own_postgres.stop)
+    with pytest.raises(StoreUnavailableError):
+        await first.save(numbered_batch(0))
+    await asyncio.to_thread(own_postgres.start)
+    second = await Store.open(own_url)
+    await second.take_lock("second")
+    with pytest.raises(StoreInUseError, match="second"):
+        await first.save(numbered_batch(0))
+    assert await exported(second) == []
+    await first.aclose()
+    await second.aclose()
+
+
+async def test_a_server_that_hangs_is_away(own_postgres: PostgresServer, own_url: str) -> None:
+    store = await Store.open(own_url)
+    os.kill(own_postgres.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await Store.open(own_url)
+    finally:
+        os.kill(own_postgres.pid, signal.SIGCONT)
+    await store.save(numbered_batch(0))
+    await store.aclose()
+
+
+async def test_a_cancelled_save_leaves_the_store_usable(store_url: str) -> None:
+    store = await Store.open(store_url)
+    await store.take_lock("a")
+    for number in range(20):
+        task = asyncio.create_task(store.save(numbered_batch(number)))
+        await asyncio.sleep(number / 5000)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for number in range(20):
+        await store.save(numbered_batch(number))
+    assert len(await exported(store)) == 20 * BATCH
+    await store.aclose()
+
+
+async def test_a_store_can_be_copied_as_files_when_it_is_closed(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+    await store.save(numbered_batch(0))
+    await store.aclose()
+    shutil.copy(tmp_path / "store.db", tmp_path / "copy.db")
+    copy = await Store.open(f"sqlite:///{tmp_path}/copy.db")
+    assert len(await exported(copy)) == BATCH
+    await copy.aclose()
