@@ -172,35 +172,32 @@ class PacketSocket(ABC):
     def _send(self, flight: Flight) -> None:
         index = flight.launched
         packet = self.encode(flight, index)
-        key = flight.keys[index]
-        self._waiting[key] = (flight, index)
         flight.send_at = self._loop.time()
-        flight.stamps.append(Stamp(time.monotonic_ns(), time.time_ns()))
-        try:
-            self._sock.sendto(packet, flight.destination)
-        except OSError as error:
-            self._refused(flight, index, packet, error)
-
-    def _refused(self, flight: Flight, index: int, packet: bytes, first: OSError) -> None:
-        """Try once more: on a shared socket the first error may be another packet's, waiting to be read."""
-        self._read_errors()
-        flight.stamps[index] = Stamp(time.monotonic_ns(), time.time_ns())
-        error = first
-        try:
-            self._sock.sendto(packet, flight.destination)
-        except OSError as second:
-            error = second
-        else:
-            return
-        if error.errno in _RETRY:
-            flight.stamps.pop()
-            self._waiting.pop(flight.keys.pop(), None)
+        stamp, error = self._transmit(packet, flight.destination)
+        if error is not None:
+            # On a shared socket the first error may be about another packet, and wait to be read.
+            self._read_errors()
+            stamp, error = self._transmit(packet, flight.destination)
+        if error is not None and error.errno in _RETRY:
+            flight.keys.pop()
             flight.numbers.pop()
             return
-        code = error.errno or 0
-        failure = OS_FAILURES.get(code, Failure.INTERNAL)
-        flight.unsent += 1
-        flight.report(index, Trouble(failure, f"could not send: {os.strerror(code).lower()}"))
+        flight.stamps.append(stamp)
+        self._waiting[flight.keys[index]] = (flight, index)
+        if error is not None:
+            code = error.errno or 0
+            failure = OS_FAILURES.get(code, Failure.INTERNAL)
+            flight.unsent += 1
+            flight.report(index, Trouble(failure, f"could not send: {os.strerror(code).lower()}"))
+
+    def _transmit(self, packet: bytes, destination: tuple[Any, ...]) -> tuple[Stamp, OSError | None]:
+        monotonic_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()  # nothing may come between this and the system call
+        try:
+            self._sock.sendto(packet, destination)
+        except OSError as error:
+            return Stamp(monotonic_ns, wall_ns), error
+        return Stamp(monotonic_ns, wall_ns), None
 
     def _plan(self, flight: Flight) -> None:
         if flight.is_settled:
