@@ -131,14 +131,14 @@ class PostgresServer:
         """Return the address of a database, with the superuser's name and password in it."""
         return f"postgresql://{USER}:{PASSWORD}@{self.host}:{self.port}/{database}"
 
-    async def create_database(self) -> str:
-        """Create an empty database and return its name; `dsn(name)` is its address."""
+    async def create_database(self, template: str = "template1") -> str:
+        """Create an empty database, or a copy of another one, and return its name; `dsn(name)` is its address."""
         self._databases += 1
         name = f"test_{os.getpid()}_{self._databases}"
         connection = await asyncpg.connect(self.dsn())
         try:
             # Copying files is quicker than logging each page where nothing is kept.
-            await connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         finally:
             await connection.close()
         return name

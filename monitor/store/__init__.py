@@ -22,7 +22,7 @@ from config.model import Inventory
 from monitor.records import Batch, CheckNow, PendingNotification
 from monitor.store import inventory as inventories
 from monitor.store import outbox, results, states
-from monitor.store.engine import create_engine, parse_url, sqlite_path
+from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,
     StoreInUseError,
@@ -59,14 +59,17 @@ class Store:
         self._writes: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def open(cls, url: str, *, migrate: bool = True) -> Store:
+    async def open(cls, url: str, *, migrate: bool = True, patience_s: float = PATIENCE_S) -> Store:
         """Open `sqlite:///path` or `postgresql://…`, and bring its schema up to date unless told not to.
+
+        `patience_s` is how long to wait for a lock or a connection before the store is called away.
 
         Raises StoreVersionError for a schema that is newer than this program (or, without `migrate`, older).
         """
         parsed = parse_url(url)
         path = sqlite_path(parsed)
-        engine, reader = create_engine(parsed), create_engine(parsed, read_only=True)
+        engine = create_engine(parsed, patience_s=patience_s)
+        reader = create_engine(parsed, read_only=True, patience_s=patience_s)
         store = cls(engine, reader, Session(engine, path))
         try:
             with unavailable_as_such():

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.engine import BUSY_TIMEOUT_MS, create_engine, parse_url, sqlite_path
+from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import HEAD, KNOWN, version_of
 
@@ -100,10 +100,9 @@ def _begun(path: Path) -> Path:
 def _copy_sqlite(source: Path, copy: Path) -> None:
     with (
         unavailable_as_such(),
-        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
+        contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", PATIENCE_S, uri=True)) as live,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
-        live.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         # One read transaction: without it each write of the monitor would start the copy anew.
         live.execute("BEGIN")
         live.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -156,8 +155,8 @@ async def vacuum(url: str) -> None:
 
 
 def _vacuum_sqlite(path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in (f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}", "VACUUM", "ANALYZE"):
+    with contextlib.closing(sqlite3.connect(path, PATIENCE_S, isolation_level=None)) as connection:
+        for statement in ("VACUUM", "ANALYZE"):
             connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from monitor.store.errors import StoreError
 
-BUSY_TIMEOUT_MS = 5_000
-"""How long SQLite waits for another process's transaction."""
-CONNECT_TIMEOUT_S, COMMAND_TIMEOUT_S = 5.0, 30.0
-"""A server that accepts and then hangs is a server that is away."""
+PATIENCE_S = 5.0
+"""How long to wait for another process's transaction (SQLite) or for a connection (PostgreSQL)."""
+COMMAND_TIMEOUT_S = 30.0
+"""A server that takes a statement and then hangs is a server that is away."""
 PAGE_BYTES = 2048
 """SQLite's page. Results of one check lie together, so that each result of a batch touches a page of its own: a
 small page means less to write for each of them."""
@@ -26,7 +26,6 @@ _SQLITE_PRAGMAS = (
     # FULL: a commit is on the disk when it returns, as with PostgreSQL. NORMAL would survive a killed process,
     # but lose what was confirmed just before a power failure.
     "PRAGMA synchronous = FULL",
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -32768",
@@ -68,14 +67,14 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
-def create_engine(url: URL, *, read_only: bool = False) -> AsyncEngine:
+def create_engine(url: URL, *, read_only: bool = False, patience_s: float = PATIENCE_S) -> AsyncEngine:
     """Return an engine that is not connected yet; with `read_only` it refuses to write."""
     if sqlite_path(url) is not None:
-        engine = create_async_engine(url, pool_size=4, max_overflow=4)
+        engine = create_async_engine(url, connect_args={"timeout": patience_s}, pool_size=4, max_overflow=4)
         _set_up_sqlite(engine, read_only=read_only)
         return engine
     settings = {**_POSTGRESQL_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
-    arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
+    arguments = {"timeout": patience_s, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
     return create_async_engine(url, connect_args=arguments, pool_size=4, max_overflow=4, pool_pre_ping=read_only)
 
 

@@ -132,7 +132,17 @@ def test_effects_add_up() -> None:
 
 def test_flapping_alternates_and_loss_grows() -> None:
     flapping = Fault("flapping", "x", 100, 200, Effect(status=503))
-    assert [flapping.at(s).status for s in (99, 100, 103, 104, 107, 108, 200)] == [0, 503, 503, 0, 0, 503, 0]
+    assert [flapping.at(s).status for s in (99, 100, 102, 104, 106, 108, 146, 148, 200)] == [
+        0,
+        503,
+        0,
+        503,
+        503,
+        0,
+        503,
+        0,
+        0,
+    ]
     loss = Fault("packet_loss", "x", 100, 200, Effect(loss_ratio=0.6))
     assert [round(loss.at(s).loss_ratio, 2) for s in (99, 100, 125, 150, 199)] == [0, 0.2, 0.4, 0.6, 0.6]
 

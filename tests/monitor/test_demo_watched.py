@@ -18,7 +18,7 @@ from monitor.runner import measure
 from probes.model import Resources
 from tests.monitor.demo_clients import move
 
-MOMENTS = (95, 150, 215, 340, 390, 440, 500, 570)
+MOMENTS = (95, 150, 215, 341, 390, 440, 500, 570)
 """Moments of the first cycle: between them every one of its faults has its turn."""
 
 

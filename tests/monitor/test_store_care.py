@@ -33,8 +33,8 @@ async def execute(url: str, statement: str) -> None:
     await engine.dispose()
 
 
-async def test_an_empty_database_is_brought_to_the_newest_schema(store_url: str) -> None:
-    engine = create_engine(parse_url(store_url))
+async def test_an_empty_database_is_brought_to_the_newest_schema(empty_url: str) -> None:
+    engine = create_engine(parse_url(empty_url))
     assert await migrate.upgrade(engine) == (None, migrate.HEAD)
     assert await migrate.upgrade(engine) == (migrate.HEAD, migrate.HEAD)
     async with engine.connect() as connection:
@@ -46,7 +46,7 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
 
-async def test_a_migration_can_be_undone(store_url: str) -> None:
+async def test_a_migration_can_be_undone(empty_url: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -57,7 +57,7 @@ async def test_a_migration_can_be_undone(store_url: str) -> None:
         command.downgrade(config, "base")
         return inspect(connection).get_table_names()
 
-    engine = create_engine(parse_url(store_url))
+    engine = create_engine(parse_url(empty_url))
     await migrate.upgrade(engine)
     async with engine.connect() as connection, connection.begin():
         assert await connection.run_sync(downgrade) == ["alembic_version"]
@@ -81,9 +81,9 @@ async def test_a_newer_schema_is_refused(store_url: str) -> None:
     assert (await care.check(store_url))[0].startswith("schema 9999")
 
 
-async def test_a_schema_is_not_made_unasked(store_url: str) -> None:
+async def test_a_schema_is_not_made_unasked(empty_url: str) -> None:
     with pytest.raises(StoreError, match=r"db upgrade|unable to open"):
-        await Store.open(store_url, migrate=False)
+        await Store.open(empty_url, migrate=False)
 
 
 async def test_a_store_in_order_has_no_problems(store_url: str) -> None:
