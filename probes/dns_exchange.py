@@ -23,7 +23,7 @@ from probes.failures import TroubleError, classify
 from probes.model import Context, Failure
 from probes.resolver import Address
 from probes.tcp_address import HostPort
-from probes.tcp_stream import connect, readable, sockaddr
+from probes.tcp_stream import connect, last_moment, readable, sockaddr
 
 SENDINGS = 3
 """How often a question is sent over UDP, at most."""
@@ -58,11 +58,6 @@ class Inquiry:
     def message(self, id_: int, *, edns: bool) -> bytes:
         """Return the question on the wire."""
         return encode_query(self.asked, id_, recursion=self.recursion, dnssec=self.dnssec, edns=edns)
-
-
-def last_moment(ctx: Context) -> float:
-    """Return when to stop waiting: early enough to say what was waited for, before the runner says "timeout"."""
-    return ctx.deadline - max(0.02, 0.02 * ctx.timeout_s)
 
 
 async def ask_udp(inquiry: Inquiry, server: Address, port: int, ctx: Context, *, edns: bool = True) -> Answer:

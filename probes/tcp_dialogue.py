@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from probes.failures import TroubleError, plain_line
 from probes.model import Context, Failure, Params
-from probes.tcp_stream import TcpStream
+from probes.tcp_stream import TcpStream, last_moment
 
 STEP_LIMIT_BYTES = 64 * 1024
 STEP_LIMIT_LINES = 1000
@@ -173,8 +173,7 @@ class Dialogue:
         try:
             # A peer that has answered, but not as expected, is not silent: that must be said before the runner's
             # own deadline says otherwise.
-            margin_s = max(0.02, 0.02 * self._ctx.timeout_s)
-            async with asyncio.timeout_at(self._ctx.deadline - margin_s if seen else None):
+            async with asyncio.timeout_at(last_moment(self._ctx) if seen else None):
                 came = await self._stream.receive()
         except OSError:
             if seen:

@@ -180,6 +180,15 @@ async def connect(addresses: Sequence[Address], port: int, ctx: Context) -> TcpS
     raise TroubleError(Failure.DNS_ANSWER, "there is no address to connect to")
 
 
+def last_moment(ctx: Context) -> float:
+    """Return when to stop waiting, for a kind that can say more than that time ran out.
+
+    Early enough before the runner's own deadline that a loop which is late by some ten milliseconds does no harm:
+    2 % of the time, at least 50 ms, at most a quarter of it.
+    """
+    return ctx.deadline - min(max(0.05, 0.02 * ctx.timeout_s), ctx.timeout_s / 4)
+
+
 async def readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
     """Wait until the socket can be read (or has an error to tell)."""
     ready = loop.create_future()

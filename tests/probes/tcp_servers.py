@@ -13,6 +13,9 @@ from monitor.oneshot import prepare
 from probes import registry
 from probes.model import Context, Measurement, Resources
 
+SLACK_S = 0.3
+"""What a test allows beyond a time-out: the product's 0.1 s, and a machine that is busy with other tests."""
+
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

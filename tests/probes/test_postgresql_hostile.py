@@ -25,7 +25,7 @@ from tests.probes.postgresql_servers import (
     read_startup,
     row,
 )
-from tests.probes.tcp_servers import saying, serve, silent
+from tests.probes.tcp_servers import SLACK_S, saying, serve, silent
 
 SECRET = "hunter2-rat-dai"
 
@@ -35,7 +35,7 @@ async def result_against(handler, timeout_s=3.0, options="?sslmode=disable", **p
         dsn = f"postgresql://user:{SECRET}@127.0.0.1:{port}/db{options}"
         result = await run_once(prepare("postgresql", dsn, parameters, timeout_s), "test")
     assert SECRET not in result.message
-    assert result.duration_s < timeout_s + 0.1
+    assert result.duration_s < timeout_s + SLACK_S
     return result
 
 
