@@ -69,7 +69,12 @@ async def _run(directory: Path, seed: int, scale: float) -> None:
         sys.stdout.buffer.write(orjson.dumps(ready) + b"\n")
         sys.stdout.buffer.flush()
         _stop_with_reader(stop)
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        player = country.player or stopping
+        await asyncio.wait({stopping, player}, return_when=asyncio.FIRST_COMPLETED)
+        if player.done():
+            player.result()  # what broke the play is worth a traceback
+        stopping.cancel()
     finally:
         await country.close()
 

@@ -32,10 +32,10 @@ class Block:
         """Return an address of the block."""
         return _ONLY if self._number is None else f"127.{self._number}.{third}.{fourth}"
 
-    def bind(self, kind: socket.SocketKind, host: str, port: int) -> socket.socket:
-        """Return a non-blocking socket bound to that port, or to another where it is taken (or several share a host).
+    def bind(self, kind: socket.SocketKind, host: str, port: int, *, is_exact: bool = False) -> socket.socket:
+        """Return a non-blocking socket bound to that port, or, unless `is_exact`, to another where it is taken.
 
-        Raises OSError when the host has no free port.
+        Raises OSError when it cannot be bound.
         """
         sock = socket.socket(socket.AF_INET, kind)
         sock.setblocking(False)
@@ -43,12 +43,15 @@ class Block:
             # What a closed listener leaves behind (TIME_WAIT) must not keep the port from it.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((host, port))
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                sock.close()
-                raise
-            sock.bind((host, 0))
+            try:
+                sock.bind((host, port))
+            except OSError as error:
+                if is_exact or error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+                sock.bind((host, 0))
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import secrets
@@ -44,6 +43,7 @@ class Country:
         plan, stage: what it consists of, and what happens to it.
         reflectors: the far ends of channels, by id.
         web: where the product's web process should listen.
+        player: the task that plays the script in real time; it ends only when something broke.
 
     """
 
@@ -64,7 +64,7 @@ class Country:
         self._receiver = Receiver(Log(self.told))
         self._addresses: dict[str, tuple[str, int]] = {}
         self._authority = Authority(directory / "certificates")
-        self._player: asyncio.Task[None] | None = None
+        self.player: asyncio.Task[None] | None = None
 
     def address_of(self, id_: str) -> tuple[str, int]:
         """Return host and port of a channel's or service's far end."""
@@ -87,7 +87,7 @@ class Country:
 
     def play(self) -> None:
         """Let the script run from now on."""
-        self._player = asyncio.create_task(self.stage.run())
+        self.player = asyncio.create_task(self.stage.run())
 
     async def _open_host(self, host: Host, password: str) -> None:
         address = self._block.address(*host.address)
@@ -162,10 +162,9 @@ class Country:
 
     async def close(self) -> None:
         """Stop everything and give all addresses back."""
-        if self._player is not None:
-            self._player.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._player
+        if self.player is not None:
+            self.player.cancel()
+            await asyncio.wait({self.player})
         for listener in self._listeners.values():
             await listener.close()
         for server in self._name_servers:

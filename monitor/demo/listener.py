@@ -64,8 +64,8 @@ class Listener:
 
     async def _refuse(self) -> None:
         await self.close()
-        self._sockets = [self._block.bind(socket.SOCK_STREAM, self.host, self.port)]
         self.manner = Manner.REFUSE
+        self._sockets = [self._block.bind(socket.SOCK_STREAM, self.host, self.port, is_exact=True)]
 
     def _vanish(self) -> None:
         """Let the queue of unaccepted connections be full: the kernel then drops every SYN (tcp(7), listen(2)).

@@ -235,7 +235,7 @@ class Session:
 
     async def _give(self, statement: str, table: wire.Table | None, formats: tuple[int, ...]) -> None:
         if table is not None:
-            await self._database.actor.take_time()
+            await self._database.actor.take_time(is_new=False)
             self._writer.write(wire.data_row(table, formats))
             self._writer.write(wire.message(b"C", b"SELECT 1\0"))
             return

@@ -150,7 +150,7 @@ SCENES = (
     Scene(130, 290, "csdl-dat-dai", _databases, _stale),
     Scene(175, 285, "ndxp-ho-tich", _soap_endpoints, _soap_fault),
     Scene(230, 350, "link-dak-lak", _two_channel_links, _loss),
-    Scene(265, 400, "lgsp-can-tho", _lgsp, _flapping),
+    Scene(255, 410, "lgsp-can-tho", _lgsp, _flapping),
     Scene(310, 400, "gw-tai-chinh", _ministry_gateways, _outage),
     Scene(385, 475, "dns-tslcd-2", _name_servers, _wrong_names),
     Scene(420, 520, "cong-du-lieu", _portals, _unhealthy),

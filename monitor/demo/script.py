@@ -15,7 +15,9 @@ from monitor.demo.plan import Plan
 CYCLE_S = 600.0
 MAX_AGE_S = 60.0
 """How old the newest row of a database may be: `max_age` in the configuration."""
-FLAP_UP_S, FLAP_DOWN_S = 4.0, 4.0
+FLAP_S = 2.0
+FLAPS = "10110010100110101100100"
+"""A flapping service is bad in each span of `FLAP_S` that has a 1: irregular, so that no rhythm of checks hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Fault:
         if not self.from_s <= script_s < self.to_s:
             return NOTHING
         elapsed_s = script_s - self.from_s
-        if self.what == "flapping" and elapsed_s % (FLAP_UP_S + FLAP_DOWN_S) >= FLAP_DOWN_S:
+        if self.what == "flapping" and FLAPS[int(elapsed_s // FLAP_S) % len(FLAPS)] == "0":
             return NOTHING
         if self.what == "packet_loss":
             # It begins with every fifth packet and grows to the full extent half-way through.

@@ -175,12 +175,15 @@ class Actor:
         """Return that moment of the script as a UTC time."""
         return self._stage.moment(script_s)
 
-    def draw_s(self) -> float:
-        """Draw the time between a question sent and its answer read: the way there and back, and the work."""
+    def draw_s(self, *, is_new: bool = True) -> float:
+        """Draw the time between a question sent and its answer read: the way there and back, and the work.
+
+        A slow gateway holds up what is new to it; a conversation under way passes.
+        """
         now_s = self.script_s()
-        added_s = self.effect().added_s * self._random.uniform(0.8, 1.2)
+        added_s = self.effect().added_s * self._random.uniform(0.8, 1.2) if is_new else 0.0
         return self._way.one_way_s(now_s) + self._way.one_way_s(now_s) + self._work.time_s() + added_s
 
-    async def take_time(self) -> None:
+    async def take_time(self, *, is_new: bool = True) -> None:
         """Let that time pass."""
-        await asyncio.sleep(self.draw_s())
+        await asyncio.sleep(self.draw_s(is_new=is_new))

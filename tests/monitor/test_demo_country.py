@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from monitor.demo.addresses import BLOCKS, Block
 from monitor.demo.country import Country, InUseError, start
+from monitor.demo.listener import Listener, Server
 from monitor.demo.stage import LOG_LIMIT_BYTES, HandClock, Log
 from tests.monitor.demo_clients import config_text, connects, move, stamp, truth
 
@@ -54,18 +56,24 @@ async def test_nothing_is_left_after_closing(tmp_path: Path) -> None:
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
-async def test_a_taken_port_is_replaced_by_another(tmp_path: Path) -> None:
-    # Whoever listens on all addresses has the port on every address of every block.
-    taken = await asyncio.start_server(lambda _r, _w: None, "0.0.0.0", 8443)
-    try:
-        country = await small(tmp_path)
-        host, port = country.address_of("dvc-quoc-gia")
-        assert port != 8443
-        assert f"https://{host}:{port}/" in config_text(country)
-        await country.close()
-    finally:
-        taken.close()
-        await taken.wait_closed()
+async def test_a_taken_port_is_replaced_by_another() -> None:
+    async def never(_sock: socket.socket) -> Server:
+        raise AssertionError("it is not asked to serve")
+
+    block = Block()
+    host = block.address(9, 9)
+    taken = block.bind(socket.SOCK_STREAM, host, 8443)
+    taken.listen()
+    listener = Listener(block, host, 8443, never)
+    assert taken.getsockname() == (host, 8443)
+    assert listener.host == host
+    assert listener.port != 8443
+    assert await connects((listener.host, listener.port)) == "refused"
+    with pytest.raises(OSError, match="in use"):
+        block.bind(socket.SOCK_STREAM, host, 8443, is_exact=True)
+    await listener.close()
+    taken.close()
+    block.close()
 
 
 def test_blocks_are_taken_one_after_the_other() -> None:
