@@ -39,6 +39,7 @@ MESSAGE_LENGTH = 1_000
 """Longest message that is kept; a longer one is cut."""
 _WINDOW_BYTES = 1 << 27
 """Largest Zstandard window that is accepted: what `zstd --long` writes at most without being told otherwise."""
+_SLICE_BYTES = 1 << 10
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -177,8 +178,7 @@ def _open_to_read(path: Path) -> Iterator[IO[bytes]]:
             with gzip.GzipFile(fileobj=raw) as stream:
                 yield cast("IO[bytes]", stream)
         elif path.suffix == ".zst":
-            decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
-            yield cast("IO[bytes]", _Lines(decompressor.stream_reader(raw, read_across_frames=True)))
+            yield cast("IO[bytes]", _ZstdLines(raw))
         else:
             yield raw
 
@@ -198,23 +198,47 @@ def _open_to_write(path: Path, suffix: str) -> Iterator[IO[bytes]]:
         os.fsync(raw.fileno())
 
 
-class _Lines:
-    """Lines of a stream that can only be read in pieces; holds one piece and one line at most."""
+class _ZstdLines:
+    """Lines of a Zstandard file: one frame or several, each of which must be whole (RFC 8878, section 3).
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._held = b""
+    It is fed in slices, because four bytes can stand for a block of 128 KiB: what one slice gives, and one line, is
+    all that is held.
+    """
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+        self._frame: Any = None
+        self._rest = b""
+        self._held = bytearray()
 
     def readline(self, limit: int) -> bytes:
-        while b"\n" not in self._held and len(self._held) < limit:
-            piece = self._stream.read(1 << 16)
-            if not piece:
+        """Return the next line, at most `limit` bytes of it; b"" at the end."""
+        searched = 0
+        while (end := self._held.find(b"\n", searched, limit)) < 0 and len(self._held) < limit:
+            searched = len(self._held)
+            if not self._feed():
                 break
-            self._held += piece
-        end = self._held.find(b"\n", 0, limit)
         size = end + 1 if end >= 0 else min(len(self._held), limit)
-        line, self._held = self._held[:size], self._held[size:]
+        line = bytes(self._held[:size])
+        del self._held[:size]
         return line
+
+    def _feed(self) -> bool:
+        if not self._rest:
+            self._rest = self._raw.read(1 << 16)
+            if not self._rest:
+                if self._frame is not None:
+                    raise EOFError("it ends in the middle of a frame")
+                return False
+        if self._frame is None:
+            self._frame = self._decompressor.decompressobj()
+        piece, self._rest = self._rest[:_SLICE_BYTES], self._rest[_SLICE_BYTES:]
+        self._held += self._frame.decompress(piece)
+        if self._frame.eof:
+            self._rest = self._frame.unused_data + self._rest
+            self._frame = None
+        return True
 
 
 def _check(value: object) -> str:
