@@ -55,24 +55,23 @@ def abbreviated(text: str) -> str:
 def without_owner(name: str, owner: str) -> str:
     """Return a target's name without the end of its owner's name, where it begins or ends with that.
 
-    At least two words of the owner must match, or all of it: "An" alone is in too many names.
+    At least two words of the owner must match, or all of it, or a comma follows: "An" alone is in too many names.
     """
     words = owner.split()
     for begin in range(len(words)):
         part = " ".join(words[begin:])
-        if begin and len(words) - begin < 2:
-            break
-        rest = _cut(name, part)
+        surely = not begin or len(words) - begin > 1
+        rest = _cut(name, part if surely else f"{part},")
         if rest:
             return rest[0].upper() + rest[1:]
     return name
 
 
 def _cut(name: str, part: str) -> str:
-    if name.endswith(f" {part}"):
-        return name[: -len(part)].rstrip(_PUNCTUATION)
     if name.startswith(part) and name[len(part) : len(part) + 1] in (" ", ","):
         return name[len(part) :].lstrip(_PUNCTUATION)
+    if name.endswith(f" {part}"):
+        return name[: -len(part)].rstrip(_PUNCTUATION)
     return ""
 
 

@@ -205,16 +205,19 @@ def _agencies(rows: Sequence[TargetRow], agencies: Mapping[str, Name], formats: 
     by_agency: dict[str, list[TargetRow]] = {agency: [] for agency in agencies}
     for row in rows:
         by_agency.setdefault(row.agency, []).append(row)
-    crowded = len(rows) > TILES_LIMIT
-    budget = TILES_LIMIT
-    blocks = []
-    for agency, owned in by_agency.items():
-        if not owned:
-            continue
-        shown = [row for row in owned if row.state is not State.UP][:budget] if crowded else owned
-        budget -= len(shown)
-        blocks.append(_agency(agency, agencies.get(agency), owned, shown, formats))
-    return blocks
+    shown = {agency: owned for agency, owned in by_agency.items() if owned}
+    if len(rows) > TILES_LIMIT:
+        shown = _fair({agency: [row for row in owned if row.state is not State.UP] for agency, owned in shown.items()})
+    return [_agency(agency, agencies.get(agency), by_agency[agency], drawn, formats) for agency, drawn in shown.items()]
+
+
+def _fair(shown: Mapping[str, list[TargetRow]]) -> dict[str, list[TargetRow]]:
+    """Return at most TILES_LIMIT rows, each agency's worst first: what one agency leaves, the others may use."""
+    limit, left = {}, TILES_LIMIT
+    for rank, agency in enumerate(sorted(shown, key=lambda agency: len(shown[agency]))):
+        limit[agency] = min(len(shown[agency]), left // (len(shown) - rank))
+        left -= limit[agency]
+    return {agency: rows[: limit[agency]] for agency, rows in shown.items()}
 
 
 def _agency(

@@ -34,7 +34,6 @@ class WrongUseError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
     options = _options(arguments)
-    set_up_logs()
     try:
         address = parse_listen(options.listen)
         store = store_url(options.store, os.environ)
@@ -47,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         return _fail(COULD_NOT, f"cannot listen on {options.listen}: {error.strerror or error}")
+    set_up_logs()
     with listener:
         app = create_app(StoreReading(store), language=options.language, timezone=zone)
         _serve(app, listener)

@@ -9,11 +9,15 @@
   const h = React.createElement;
 
   const WALL = "(min-width: 1500px) and (min-height: 800px)";
-  const HEAD = 20;
-  const LABEL = 15;
-  const AFTER = 3;
+  const HEAD = 19;
+  const LABEL = 14;
+  const AFTER = 2;
+  const SHORT = 15;
   const GAP = 8;
-  const TILES = [[58, 230], [52, 220], [46, 210], [42, 200], [38, 190], [35, 180], [32, 170], [30, 160], [28, 150], [26, 146]];
+  const TILES = [[58, 230], [52, 220], [46, 210], [42, 200], [38, 190], [35, 180], [32, 170], [30, 160], [28, 146], [26, 146], [28, 134], [26, 134], [24, 130]];
+
+  /* A group has no latency of its own: one line holds it. */
+  const isShort = (row) => !row[4] && row[5] === "—";
 
   /* Lays agencies into columns of the given height; null when they do not fit. */
   function place(agencies, columns, height, tile) {
@@ -39,14 +43,15 @@
         let labelled = !group.label;
         for (const row of group.rows) {
           const before = laid.length;
-          if (!begin(tile + (labelled ? 0 : LABEL))) return null;
+          const height = isShort(row) ? SHORT : tile;
+          if (!begin(height + (labelled ? 0 : LABEL))) return null;
           if (!labelled || (group.label && laid.length !== before)) {
             laid[laid.length - 1].push({ kind: "label", text: group.label });
             room -= LABEL;
             labelled = true;
           }
           laid[laid.length - 1].push({ kind: "tile", row });
-          room -= tile;
+          room -= height;
         }
       }
       if (agency.hidden && agency.groups.length) {
@@ -72,6 +77,20 @@
     return Object.assign({}, agency, { groups, hidden });
   }
 
+  const WORST = ["down", "unknown", "degraded", "up"];
+
+  /* An agency with its `limit` worst targets; the others are counted. */
+  function cut(agency, limit) {
+    const rows = agency.groups.flatMap((group) => group.rows);
+    if (rows.length <= limit) return agency;
+    const worst = rows.slice().sort((a, b) => WORST.indexOf(a[3]) - WORST.indexOf(b[3]));
+    const kept = new Set(worst.slice(0, limit));
+    const groups = agency.groups
+      .map((group) => ({ label: group.label, rows: group.rows.filter((row) => kept.has(row)) }))
+      .filter((group) => group.rows.length);
+    return Object.assign({}, agency, { groups, hidden: agency.hidden + rows.length - limit });
+  }
+
   function size(agency) {
     return agency.groups.reduce((sum, group) => sum + group.rows.length, 0);
   }
@@ -93,18 +112,25 @@
       const laid = place(current, columns, box.height, tile);
       if (laid) return { laid, columns, tile };
     }
+    // A night on which everything fails: the worst of each agency, the others counted.
+    for (const limit of [40, 20, 12, 8, 5, 3, 2, 1, 0]) {
+      const laid = place(current.map((agency) => cut(agency, limit)), columns, box.height, tile);
+      if (laid) return { laid, columns, tile };
+    }
     return { laid: null, agencies: current, tile };
   }
 
   const Tile = React.memo(
     ({ row, word }) => {
-      const [id, name, short, state, spark, latency, availability, note] = row;
+      const [id, name, part, state, spark, latency, availability, note] = row;
       const label = [name, word, note, latency, availability].filter(Boolean).join(" · ");
+      const figure = h("span", { className: `figure${availability === "100%" ? " is-whole" : ""}` }, availability);
+      const short = isShort(row);
       return h(
         ts.Link,
-        { href: ts.targetHref(id), className: `tile is-${state}${note ? " has-note" : ""}`, title: label, "aria-label": label },
-        h("span", { className: "tile-name" }, h(ts.Shape, { state }), h(ts.Clipped, { text: short })),
-        h("span", { className: "tile-figures" }, h(ts.Spark, { letters: spark }), h("span", { className: "figure" }, latency), h("span", { className: `figure${availability === "100%" ? " is-whole" : ""}` }, availability)),
+        { href: ts.targetHref(id), className: `tile is-${state}${short ? " is-short" : ""}`, title: label, "aria-label": label },
+        h("span", { className: "tile-name" }, h(ts.Shape, { state }), h(ts.Clipped, { text: part }), short && figure),
+        !short && h("span", { className: "tile-figures" }, h(ts.Spark, { letters: spark }), h("span", { className: "figure" }, latency), figure),
       );
     },
     (a, b) => a.word === b.word && a.row.every((part, i) => part === b.row[i]),
@@ -196,7 +222,7 @@
       h("span", { className: "code" }, row.incident),
     );
 
-  function Watch({ data, words, wall }) {
+  function Watch({ data, words, wall, children }) {
     const { incidents, notUp } = data;
     return h(
       "aside",
@@ -217,6 +243,7 @@
           ? h(ts.FitList, { fit: wall, hidden: notUp.hidden, more: words.more, className: "trouble-list" }, notUp.rows.map((row) => h("li", { key: row.id }, h(Trouble, { row }))))
           : h("p", { className: "all-well" }, h(ts.Shape, { state: "up" }), data.empty ? words.no_targets : words.all_up),
       ),
+      children,
     );
   }
 
@@ -286,17 +313,20 @@
     const stateWords = React.useMemo(() => Object.fromEntries(states), [states]);
     const { data } = live;
     if (!data) return h("div", { className: "waiting", role: "status" }, live.status === "loading" ? words.loading : "");
+    const tally = data.matched === data.total ? data.total : `${data.matched} / ${data.total}`;
+    const toolbar = h(
+      "div",
+      { className: "toolbar" },
+      h("h2", null, words.targets, h("span", { className: "tally" }, tally)),
+      h(Filters, { wanted, change, words, states, types }),
+      h("p", { className: "legend" }, words.legend),
+    );
     return h(
       "div",
       { className: `overview${wall ? " is-wall" : ""}` },
       h("h1", { className: "unseen" }, words.targets),
-      h(Watch, { data, words, wall }),
-      h(
-        "section",
-        { className: "panel all", "aria-label": words.targets },
-        h("div", { className: "toolbar" }, h("h2", null, words.targets, h("span", { className: "tally" }, data.matched === data.total ? data.total : `${data.matched} / ${data.total}`)), h(Filters, { wanted, change, words, states, types }), h("p", { className: "legend" }, words.legend)),
-        h(Board, { data, words, stateWords, wall }),
-      ),
+      h(Watch, { data, words, wall }, wall && h("section", { className: "panel" }, toolbar)),
+      h("section", { className: "panel all", "aria-label": words.targets }, !wall && toolbar, h(Board, { data, words, stateWords, wall })),
     );
   };
 })();

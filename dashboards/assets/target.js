@@ -108,7 +108,7 @@
     h(
       "div",
       { className: "check-head" },
-      h("h2", null, h(ts.Shape, { state: check.state }), check.name, h("span", { className: "code" }, check.probe), h("span", { className: "code address" }, check.address)),
+      h("h2", null, h(ts.Shape, { state: check.state }), check.name, check.probe !== check.name && h("span", { className: "code" }, check.probe), h("span", { className: "code address" }, check.address)),
       h("p", null, h("span", { className: `is-${check.state} strong` }, check.word), [check.since, check.reason].filter(Boolean).map((part) => ` · ${part}`), h("span", { className: "muted" }, ` · ${check.every} · ${check.last}`)),
       check.message && h("p", { className: "message" }, check.message),
     );

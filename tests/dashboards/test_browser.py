@@ -65,6 +65,22 @@ async def test_a_wall_shows_the_whole_country_without_a_scroll_bar(chromium):
         assert visit.complaints == []
 
 
+async def test_a_wall_on_the_worst_night_counts_what_it_cannot_show(chromium):
+    reading = LivingReading()
+    reading.shown = sample.overview([row._replace(state=State.DOWN) for row in sample.many(3000)])
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url, 1920, 1080) as visit:
+        await visit.page.wait_for_selector(".columns .tile")
+        counted = await visit.page.evaluate("""() => {
+          const count = (e) => Number(e.textContent.replace(/[^0-9]/g, ""));
+          const sum = (found) => [...document.querySelectorAll(found)].map(count).reduce((a, b) => a + b, 0);
+          const tiles = document.querySelectorAll(".tile").length;
+          return [tiles > 100, tiles + sum(".hidden-count"), sum(".agency-counts .is-down")];
+        }""")
+        assert counted == [True, 3000, 3000]
+        assert await visit.page.locator(".board.is-scrolling").count() == 0
+        assert "3.000" in await visit.page.inner_text(".count.is-down")
+
+
 async def test_a_change_appears_by_itself_and_disturbs_nothing(chromium):
     reading = LivingReading()
     reading.shown = sample.overview(sample.country())

@@ -33,6 +33,11 @@ def test_a_target_does_not_repeat_its_owner():
 def test_one_word_of_an_owner_is_not_enough():
     assert without_owner("Cổng Huế", "Ủy ban nhân dân thành phố Huế") == "Cổng Huế"
     assert without_owner("Cổng Huế", "Huế") == "Cổng"
+    assert without_owner("Huế, kênh A về Đà Nẵng", "Ủy ban nhân dân thành phố Huế") == "Kênh A về Đà Nẵng"
+
+
+def test_a_link_from_a_place_to_itself_keeps_where_it_leads():
+    assert without_owner("Hà Nội, kênh A về Hà Nội", "Ủy ban nhân dân thành phố Hà Nội") == "Kênh A về Hà Nội"
 
 
 def test_an_owner_inside_a_word_stays():

@@ -77,6 +77,8 @@ def test_a_great_country_all_down_stays_light():
     rows = [row._replace(state=State.DOWN) for row in sample.many(5_000)]
     data = overview_data(sample.overview(rows), Filter(), VI)
     assert len(tiles(data)) == TILES_LIMIT
+    sizes = [sum(len(group["rows"]) for group in agency["groups"]) for agency in data["agencies"]]
+    assert max(sizes) - min(sizes) <= 1, "no agency takes the place of another"
     assert len(tiles(data)) + sum(agency["hidden"] for agency in data["agencies"]) == 5_000
 
 
