@@ -24,7 +24,7 @@ from monitor.queries import figures, statements
 from monitor.queries.figures import DayFigures
 from monitor.queries.known import Known, KnownCheck, read_known
 from monitor.queries.points import read_points
-from monitor.queries.rows import NEVER_MEASURED, Now, read_now, row_order, target_row
+from monitor.queries.rows import NEVER_MEASURED, Now, read_now, target_row, worst_first
 from monitor.store.engine import create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import require_head
@@ -97,14 +97,15 @@ class Queries:
             simulated=known.simulated,
             counts=Counter(row.state for row in rows.values()),
             agencies=known.agencies,
-            rows=tuple(sorted(rows.values(), key=row_order)),
+            rows=tuple(worst_first(known, rows)),
             incidents=tuple(incidents),
         )
 
     def _rows(self, known: Known, now: Now, ids: Iterable[str], heartbeat_ms: int, now_ms: int) -> dict[str, TargetRow]:
         wanted = [id_ for id_ in ids if id_ in known.targets]
         states = {id_: state.state for id_, state in now.targets.items()}
-        today = self._day.measure(known, wanted, states, now.last_results(known), heartbeat_ms, now_ms)
+        last = now.last_results(known) if figures.is_silent(heartbeat_ms, now_ms) else {}
+        today = self._day.measure(known, wanted, states, last, heartbeat_ms, now_ms)
         planned = {
             target
             for window in known.rules.maintenance

@@ -18,13 +18,14 @@ from alerts.periods import local_day, start_of_day_ms
 from alerts.timeline import Timeline, check_timeline, segments, target_timeline
 from monitor.availability import check_timelines, measure_targets
 from monitor.queries import statements
-from monitor.queries.known import Known, KnownTarget
+from monitor.queries.known import Known
 from monitor.store.states import transition_of
 
 SILENT_MS = 30_000
 """A monitor that has not written for this long is gone: nobody marks its checks as unknown but the reader."""
 
 
+FOREVER_MS = 1 << 62
 FEW_CHECKS = 1_000
 """Up to so many checks are asked for by name."""
 
@@ -72,9 +73,14 @@ async def _later(connection: AsyncConnection, from_ms: int, to_ms: int) -> list[
     return [transition_of(row) for row in rows]
 
 
+def is_silent(heartbeat_ms: int, now_ms: int) -> bool:
+    """Say whether the monitor has not written for so long that it must be gone."""
+    return now_ms - heartbeat_ms > SILENT_MS
+
+
 def without_silence(by_check: dict[str, Timeline], last: Mapping[str, Last], heartbeat_ms: int, now_ms: int) -> None:
     """Make checks unknown from when their next result was due, where the monitor itself has fallen silent."""
-    if now_ms - heartbeat_ms <= SILENT_MS:
+    if not is_silent(heartbeat_ms, now_ms):
         return
     for check, (at_ms, interval_s) in last.items():
         due_ms = at_ms + round(interval_s * 1000)
@@ -96,11 +102,11 @@ class DayFigures:
     def __init__(self) -> None:
         self._day: tuple[int, int] = (-1, -1)
         self._opening: list[Transition] = []
-        self._count = -1
-        self._changes: dict[str, int] = {}
+        self._seen = (-1, -1)
+        self._changes: Counter[str] = Counter()
         self._by_check: dict[str, Timeline] = {}
         self._first_ms: dict[str, int] = {}
-        self._timelines: dict[str, tuple[int, Timeline]] = {}
+        self._kept: dict[str, tuple[int, Timeline, Today]] = {}
 
     async def refresh(self, connection: AsyncConnection, known: Known, now_ms: int) -> None:
         """Read what has happened since the last time."""
@@ -108,13 +114,15 @@ class DayFigures:
         if self._day != (start_ms, known.version_ms):
             opening = await connection.execute(statements.OPENING_TRANSITIONS, {"start": start_ms})
             self._opening = [transition_of(row) for row in opening]
-            self._day, self._count, self._timelines = (start_ms, known.version_ms), -1, {}
+            self._day, self._seen, self._kept = (start_ms, known.version_ms), (-1, -1), {}
         if len(self._first_ms) < len(known.checks):
             self._first_ms = await first_results(connection)
-        transitions = await _later(connection, start_ms, now_ms + 1)
-        if len(transitions) != self._count:
-            self._count = len(transitions)
-            self._changes = Counter(transition.subject for transition in transitions)
+        # Transitions are only ever added: the same number and the same last one are the same transitions.
+        row = (await connection.execute(statements.SEEN_TRANSITIONS, {"start": start_ms})).one()
+        if self._seen != tuple(row):
+            self._seen = tuple(row)
+            transitions = await _later(connection, start_ms, FOREVER_MS)
+            self._changes = Counter(id_ for change in transitions for id_ in known.above.get(change.subject, ()))
             self._by_check = check_timelines([*self._opening, *transitions])
 
     def measure(
@@ -127,7 +135,7 @@ class DayFigures:
         now_ms: int,
     ) -> dict[str, Today]:
         """Return today's figures of those targets, whose states now are `states`."""
-        if now_ms - heartbeat_ms > SILENT_MS:
+        if is_silent(heartbeat_ms, now_ms):
             by_check = dict(self._by_check)
             without_silence(by_check, last, heartbeat_ms, now_ms)
             return self._counted(known, targets, by_check, now_ms)
@@ -135,7 +143,7 @@ class DayFigures:
         found = self._counted(known, [target for target in targets if target in cut_up], self._by_check, now_ms)
         for target in targets:
             if target not in found:
-                found[target] = self._of(known, known.targets[target], states.get(target, State.UNKNOWN), now_ms)
+                found[target] = self._of(known, target, states.get(target, State.UNKNOWN), now_ms)
         return found
 
     def _cut_up(self, known: Known, now_ms: int) -> Iterator[str]:
@@ -147,24 +155,18 @@ class DayFigures:
             if target.service_hours:
                 yield id_
 
-    def _of(self, known: Known, target: KnownTarget, state: State, now_ms: int) -> Today:
-        changes = sum(self._changes.get(check.id, 0) for check in target.below)
+    def _of(self, known: Known, target: str, state: State, now_ms: int) -> Today:
+        changes = self._changes[target]
         if not changes:
             return _of_states({state})  # the same since before the day began
-        kept = self._timelines.get(target.id)
+        kept = self._kept.get(target)
         if kept is None or kept[0] != changes:
-            kept = (changes, target_timeline(known.rules, target.id, self._by_check))
-            self._timelines[target.id] = kept
-        stretches = segments(kept[1], self._day[0], now_ms)
-        today = _of_states({state for _, _, state, _ in stretches})
-        if not today.outage:
-            return today
-        # Without windows and hours the ratio needs no more than sums; what was never known is in neither.
-        spent_ms = Counter[State]()
-        for start_ms, end_ms, passed, _ in stretches:
-            spent_ms[passed] += end_ms - start_ms
-        working_ms = spent_ms[State.UP] + spent_ms[State.DEGRADED]
-        return Today(working_ms / (working_ms + spent_ms[State.DOWN]), outage=True)
+            timeline = target_timeline(known.rules, target, self._by_check)
+            states = {passed for _, _, passed, _ in segments(timeline, self._day[0], now_ms)}
+            kept = (changes, timeline, _of_states(states))
+            self._kept[target] = kept
+        _, timeline, today = kept
+        return _with_outage(segments(timeline, self._day[0], now_ms)) if today.outage else today
 
     def _counted(
         self, known: Known, targets: Sequence[str], by_check: Mapping[str, Timeline], now_ms: int
@@ -176,8 +178,17 @@ class DayFigures:
         return {figures.target: Today(figures.availability, outage=figures.down_ms > 0) for figures in counted}
 
 
+def _with_outage(stretches: Iterable[tuple[int, int, State, str]]) -> Today:
+    """Return the figures of a target that was down; without windows and hours they need no more than sums."""
+    spent_ms = Counter[State]()
+    for start_ms, end_ms, state, _ in stretches:
+        spent_ms[state] += end_ms - start_ms
+    working_ms = spent_ms[State.UP] + spent_ms[State.DEGRADED]
+    return Today(working_ms / (working_ms + spent_ms[State.DOWN]), outage=True)
+
+
 def _of_states(states: Collection[State]) -> Today:
-    """Return the figures of a target that was in these states and no others; of an outage, all of one."""
+    """Return the figures of a target that was in these states and no others."""
     if State.DOWN in states:
         return Today(0.0, outage=True)
     return Today(1.0 if State.UP in states or State.DEGRADED in states else None, outage=False)

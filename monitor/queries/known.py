@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,8 +15,18 @@ from monitor.queries import statements
 from monitor.views import Name
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTarget:
+class KnownCheck(NamedTuple):
+    """A check of the configuration."""
+
+    number: int
+    id: str
+    name: str
+    probe: str
+    address: str
+    interval_s: float
+
+
+class KnownTarget(NamedTuple):
     """A target of the configuration; `below` are its checks and those of all that it is made of."""
 
     id: str
@@ -32,24 +42,14 @@ class KnownTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownCheck:
-    """A check of the configuration."""
-
-    number: int
-    id: str
-    name: str
-    probe: str
-    address: str
-    interval_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Known:
     """The configuration, as far as readers need it.
 
     Attributes:
         version_ms: when it was written.
-        inventory: settings, service hours and objectives; nothing else is filled in.
+        inventory: settings, service hours, and the targets that have hours or an objective; nothing else is there.
+        order: ids of targets by criticality, then by name.
+        above: ids of the targets that a check counts for, by the check's id.
 
     """
 
@@ -61,6 +61,8 @@ class Known:
     sites: Mapping[str, Name] = field(default_factory=dict)
     targets: Mapping[str, KnownTarget] = field(default_factory=dict)
     checks: Mapping[int, KnownCheck] = field(default_factory=dict)
+    order: Sequence[str] = ()
+    above: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
@@ -72,6 +74,11 @@ async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
     for row in await connection.execute(statements.CHECKS):
         check = KnownCheck(row.no, row.id, row.name, row.probe, row.address, row.interval_s)
         by_target.setdefault(row.target, []).append(check)
+    targets = _targets(rows, by_target)
+    above: dict[str, list[str]] = {}
+    for target in targets.values():
+        for check in target.below:
+            above.setdefault(check.id, []).append(target.id)
     return Known(
         version_ms=version_ms,
         simulated=bool(found.get("simulated")),
@@ -79,9 +86,15 @@ async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
         inventory=_inventory(found, rows),
         agencies=_names(await connection.execute(statements.AGENCIES)),
         sites=_names(await connection.execute(statements.SITES)),
-        targets=_targets(rows, by_target),
+        targets=targets,
         checks={check.number: check for checks in by_target.values() for check in checks},
+        order=[target.id for target in sorted(targets.values(), key=_display_order)],
+        above=above,
     )
+
+
+def _display_order(target: KnownTarget) -> tuple[int, str, str]:
+    return target.criticality, target.name.vi.casefold() or target.id, target.id
 
 
 def _names(rows: Iterable[Any]) -> dict[str, Name]:
@@ -109,6 +122,8 @@ def _targets(rows: Iterable[Any], by_target: Mapping[str, list[KnownCheck]]) -> 
 
 def _with_members(target: str, members: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
     """Return the target and all that it is made of, each once."""
+    if not members[target]:
+        return (target,)
     found, todo = {target: None}, [target]
     while todo:
         new = [member for member in members.get(todo.pop(), ()) if member not in found]
@@ -132,6 +147,7 @@ def _inventory(found: Mapping[str, Any], rows: Iterable[Any]) -> Inventory:
                 objective=Objective.model_construct(**orjson.loads(row.objective)),
             )
             for row in rows
+            if row.service_hours or row.objective != "{}"
         },
         service_hours={id_: ServiceHours(id=id_, days=days, hours=times) for id_, (days, times) in hours.items()},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,10 +42,11 @@ class Now(NamedTuple):
 
     def last_results(self, known: Known) -> dict[str, Last]:
         """Return when each check last had a result."""
+        checks = known.checks
         return {
-            known.checks[number].id: Last(state.last_at_ms, known.checks[number].interval_s)
+            checks[number].id: Last(state.last_at_ms, checks[number].interval_s)
             for number, state in self.checks.items()
-            if number in known.checks and state.last_at_ms
+            if number in checks and state.last_at_ms
         }
 
 
@@ -96,6 +97,11 @@ def _message(checks: Iterable[KnownCheck], now: Now, reason: str) -> str:
     return min(behind, key=lambda state: (state.reason != reason, -ORDER[state.state], state.since_ms)).message
 
 
-def row_order(row: TargetRow) -> tuple[int, int, str, str]:
-    """Sort worst first (down, unknown, degraded, up), then by criticality, then by name."""
-    return -ORDER[row.state], row.criticality, row.name.vi.casefold() or row.id, row.id
+def worst_first(known: Known, rows: Mapping[str, TargetRow]) -> Iterator[TargetRow]:
+    """Yield rows in the order of the overview: down, unknown, degraded, up; then by criticality, then by name."""
+    by_state: dict[State, list[TargetRow]] = {state: [] for state in sorted(State, key=ORDER.__getitem__, reverse=True)}
+    for id_ in known.order:
+        if id_ in rows:
+            by_state[rows[id_].state].append(rows[id_])
+    for in_state in by_state.values():
+        yield from in_state

@@ -52,6 +52,12 @@ LATER_TRANSITIONS = text(
 )
 """Transitions of checks that say something about [start, end) and were not known before it."""
 
+SEEN_TRANSITIONS = text(
+    "SELECT count(*) AS number, coalesce(max(detected_ms), 0) AS last_ms FROM transitions "
+    "WHERE detected_ms >= :start AND kind = 'check'"
+)
+"""How many transitions of checks became known since `start`, and when the last one did."""
+
 TRANSITIONS_OF_CHECKS = text(
     "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
     "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
