@@ -51,6 +51,7 @@ def main() -> int:
 
 
 def _describe(seed: int, scale: float) -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     for what, count in draw(read(), scale).counts().items():
         print(f"{count:6}  {what}")  # noqa: T201
     for line in schedule(seed, scale):

@@ -13,6 +13,7 @@ from typing import Final
 BLOCKS: Final = range(84, 124)
 """Second numbers of addresses that a country may take: 127.84.0.0/16 is the first."""
 CONTROL_PORT: Final = 8099
+NEIGHBOURS: Final = 20
 PORTS: Final = {"stamp": 8862, "http": 8080, "https": 8443, "mail": 8025, "dns": 8053, "postgresql": 5432}
 _ONLY = "127.0.0.1"
 
@@ -83,8 +84,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def free_port(preferred: int) -> int:
-    """Return `preferred` if nobody listens there on 127.0.0.1, else a port that the system chooses."""
-    for port in (preferred, 0):
+    """Return the first port from `preferred` on that is free on 127.0.0.1, or one that the system chooses."""
+    for port in (*range(preferred, preferred + NEIGHBOURS), 0):
         try:
             sock = _listen(_ONLY, port)
         except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from monitor.demo import census
 from monitor.demo.domain import Domain, Organisation, Province, slug
 from monitor.demo.geography import CORE_PROVINCES, distance_km, nearest
@@ -16,20 +18,21 @@ CENTRE = "01"
 def draw(domain: Domain, scale: float = 1.0) -> Plan:
     """Return the plan; `scale` (0 to 1) is the share of provinces and ministries that it has."""
     provinces = _provinces(domain, scale)
-    links = _province_links(domain, provinces) | _ministry_links(domain, scale)
-    hosts: dict[str, Host] = {}
-    services: dict[str, Service] = {}
-    for part in (_gateways, _endpoints, _databases, _procedures, _lgsp):
-        part(domain, provinces, links, hosts, services)
+    draft = _Draft(domain, provinces, _province_links(domain, provinces) | _ministry_links(domain, scale))
+    draft.add_gateways()
+    draft.add_endpoints()
+    draft.add_databases()
+    draft.add_procedures()
+    draft.add_lgsp()
     groups = {
         id_: Group(id_, Name(vi, en), owner, CENTRE, members) for id_, (vi, en, owner, members) in census.GROUPS.items()
     }
     places = {p.code: Place(p.code, Name(p.name_vi, p.name_en), p.code, p.lat, p.lon) for p in provinces}
-    owners = dict.fromkeys(link.agency for link in links.values())
-    owners |= dict.fromkeys(service.agency for service in services.values())
+    owners = dict.fromkeys(link.agency for link in draft.links.values())
+    owners |= dict.fromkeys(service.agency for service in draft.services.values())
     owners |= dict.fromkeys(group.agency for group in groups.values())
     agencies = {code: _agency(domain, code) for code in owners}
-    return Plan(agencies, places, links, hosts, services, groups)
+    return Plan(agencies, places, draft.links, draft.hosts, draft.services, groups)
 
 
 def _provinces(domain: Domain, scale: float) -> list[Province]:
@@ -101,153 +104,136 @@ def _ministry_link(organisation: Organisation, number: int) -> Link:
     return Link(id_, name, organisation.code, CENTRE, 2, "1Gbit/s", channels)
 
 
-def _link_of(owner: str, links: dict[str, Link]) -> str:
-    id_ = f"link-{slug(owner)}"
-    return id_ if id_ in links else ""
-
-
-Parts = tuple[Domain, list[Province], dict[str, Link], dict[str, Host], dict[str, Service]]
-
-
-def _gateways(
-    domain: Domain,
-    _provinces: list[Province],
-    links: dict[str, Link],
-    hosts: dict[str, Host],
-    services: dict[str, Service],
-) -> None:
-    for number, gateway in enumerate(census.GATEWAYS, 1):
-        behind = _link_of(gateway.owner, links) if gateway.behind_link else ""
-        length_km = distance_km(domain.provinces[CENTRE], domain.provinces[gateway.province]) + 10
-        hosts[gateway.id] = Host(gateway.id, (200, number), length_km, behind, 45 + number * 23)
-        services[gateway.id] = Service(
-            gateway.id,
-            "endpoint",
-            Name(gateway.vi, gateway.en),
-            gateway.owner,
-            gateway.province,
-            "rest",
-            gateway.id,
-            f"/{gateway.id}/health",
-            tls=True,
-            criticality=1,
-            median_s=0.03,
-            depends_on=(behind,) if behind else (),
-            interval_s=5,
-            group=gateway.group,
-        )
-    hosts[census.NDXP_HOST] = Host(census.NDXP_HOST, (200, 100), 10, "", 61)
-
-
-def _endpoints(
-    _domain: Domain,
-    _provinces: list[Province],
-    _links: dict[str, Link],
-    hosts: dict[str, Host],
-    services: dict[str, Service],
-) -> None:
-    groups = {member: group for group, (*_, members) in census.GROUPS.items() for member in members}
-    for number, endpoint in enumerate(census.ENDPOINTS, 1):
-        host = endpoint.host or endpoint.id
-        if host not in hosts:
-            hosts[host] = Host(host, (201, number), 12, "", 40 + number * 19)
-        gateway = {census.NDXP_HOST: census.NDXP}.get(host, host)
-        services[endpoint.id] = Service(
-            endpoint.id,
-            "endpoint",
-            Name(endpoint.vi, endpoint.en),
-            endpoint.owner,
-            CENTRE,
-            endpoint.speaks,
-            host,
-            f"{endpoint.id}.mo-phong.test"
-            if endpoint.speaks == "dns"
-            else _path(endpoint.speaks, endpoint.owner, endpoint.id),
-            tls=endpoint.tls,
-            criticality=2,
-            median_s=endpoint.median_s,
-            slow_s=2.0,
-            depends_on=(gateway,) if endpoint.host else (),
-            interval_s=5 if endpoint.speaks == "dns" else 10,
-            group=groups.get(endpoint.id, ""),
-        )
-
-
 def _path(speaks: str, owner: str, id_: str) -> str:
     return {
         "xroad": f"/r1/VN-MP/GOV/{slug(owner)}/{id_}/listMethods",
         "soap": f"/soap/{id_}",
         "mail": id_,
+        "dns": id_,
         "postgresql": id_.replace("-", "_"),
     }.get(speaks, f"/{id_}/health")
 
 
-def _databases(
-    domain: Domain,
-    _provinces: list[Province],
-    _links: dict[str, Link],
-    hosts: dict[str, Host],
-    services: dict[str, Service],
-) -> None:
-    for database in census.DATABASES:
-        holding = domain.databases[database.number]
-        host = census.NDXP_HOST if database.gateway == census.NDXP else database.gateway
-        id_ = f"csdl-{database.slug}"
-        services[id_] = Service(
-            id_,
-            "connector",
-            Name(holding.name_vi, holding.name_en),
-            holding.owner,
-            CENTRE,
-            database.speaks,
-            host,
-            _path(database.speaks, holding.owner, id_),
-            tls=database.speaks in ("rest", "soap"),
-            criticality=database.criticality,
-            median_s=0.006 if database.speaks == "postgresql" else 0.06,
-            slow_s=2.0,
-            depends_on=(database.gateway,),
-            interval_s=10,
+@dataclass(slots=True)
+class _Draft:
+    """Hosts and services as they are added, kind by kind."""
+
+    domain: Domain
+    provinces: list[Province]
+    links: dict[str, Link]
+    hosts: dict[str, Host] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+
+    def _from_centre_km(self, province: Province) -> float:
+        return distance_km(self.domain.provinces[CENTRE], province) + 10
+
+    def _add(self, service: Service) -> None:
+        self.services[service.id] = service
+
+    def add_gateways(self) -> None:
+        """Add the gateways, behind their owners' links where they have one."""
+        for number, gateway in enumerate(census.GATEWAYS, 1):
+            link = f"link-{slug(gateway.owner)}"
+            behind = link if gateway.behind_link and link in self.links else ""
+            length_km = self._from_centre_km(self.domain.provinces[gateway.province])
+            self.hosts[gateway.id] = Host(gateway.id, (200, number), length_km, behind, 45 + number * 23)
+            self._add(
+                Service(
+                    gateway.id,
+                    "endpoint",
+                    Name(gateway.vi, gateway.en),
+                    gateway.owner,
+                    gateway.province,
+                    "rest",
+                    gateway.id,
+                    _path("rest", gateway.owner, gateway.id),
+                    tls=True,
+                    criticality=1,
+                    median_s=0.03,
+                    depends_on=(behind,) if behind else (),
+                    interval_s=5,
+                    group=gateway.group,
+                )
+            )
+        self.hosts[census.NDXP_HOST] = Host(census.NDXP_HOST, (200, 100), 10, "", 61)
+
+    def add_endpoints(self) -> None:
+        """Add the platforms' endpoints: on a gateway, or on hosts of their own."""
+        groups = {member: group for group, (*_, members) in census.GROUPS.items() for member in members}
+        for number, endpoint in enumerate(census.ENDPOINTS, 1):
+            host = endpoint.host or endpoint.id
+            if host not in self.hosts:
+                self.hosts[host] = Host(host, (201, number), 12, "", 40 + number * 19)
+            gateway = census.NDXP if host == census.NDXP_HOST else host
+            self._add(
+                Service(
+                    endpoint.id,
+                    "endpoint",
+                    Name(endpoint.vi, endpoint.en),
+                    endpoint.owner,
+                    CENTRE,
+                    endpoint.speaks,
+                    host,
+                    _path(endpoint.speaks, endpoint.owner, endpoint.id),
+                    tls=endpoint.tls,
+                    criticality=2,
+                    median_s=endpoint.median_s,
+                    slow_s=2.0,
+                    depends_on=(gateway,) if endpoint.host else (),
+                    interval_s=5 if endpoint.speaks == "dns" else 10,
+                    group=groups.get(endpoint.id, ""),
+                )
+            )
+
+    def add_databases(self) -> None:
+        """Add the databases, each on the host of the gateway that it is reached over."""
+        for database in census.DATABASES:
+            holding = self.domain.databases[database.number]
+            id_ = f"csdl-{database.slug}"
+            self._add(
+                Service(
+                    id_,
+                    "connector",
+                    Name(holding.name_vi, holding.name_en),
+                    holding.owner,
+                    CENTRE,
+                    database.speaks,
+                    census.NDXP_HOST if database.gateway == census.NDXP else database.gateway,
+                    _path(database.speaks, holding.owner, id_),
+                    tls=database.speaks in ("rest", "soap"),
+                    criticality=database.criticality,
+                    median_s=0.006 if database.speaks == "postgresql" else 0.06,
+                    slow_s=2.0,
+                    depends_on=(database.gateway,),
+                )
+            )
+
+    def add_procedures(self) -> None:
+        """Add a ministry's own system for administrative procedures to each ministry, behind its link."""
+        ministries = (o for o in self.domain.organisations.values() if o.kind in census.TWO_CHANNELS)
+        for number, organisation in enumerate(ministries, 1):
+            code = slug(organisation.code)
+            if f"link-{code}" in self.links:
+                name = Name(f"Giải quyết TTHC {organisation.name_vi}", f"Procedures, {organisation.name_en}")
+                days = 30 + number * 17
+                self._add_behind(f"tthc-{code}", name, organisation.code, CENTRE, (202, number), 12, days)
+
+    def add_lgsp(self) -> None:
+        """Add each province's own sharing platform, behind the province's link."""
+        for province in self.provinces:
+            number = int(province.code)
+            name = Name(f"LGSP {province.name_vi}", f"LGSP {province.name_en}")
+            owner, address = f"UBND-{province.code}", (number, 10)
+            length_km, days = self._from_centre_km(province), 25 + number * 3
+            self._add_behind(f"lgsp-{province.slug}", name, owner, province.code, address, length_km, days)
+
+    def _add_behind(
+        self, id_: str, name: Name, owner: str, site: str, address: tuple[int, int], length_km: float, days: int
+    ) -> None:
+        """Add a health endpoint on a host of its own behind the link of the same place; a few have no TLS."""
+        link = f"link-{id_.partition('-')[2]}"
+        self.hosts[id_] = Host(id_, address, length_km, link, days)
+        path, tls = _path("rest", owner, id_), address[0] % 3 != 0
+        self._add(
+            Service(id_, "endpoint", name, owner, site, "rest", id_, path, tls=tls, median_s=0.05, depends_on=(link,))
         )
-
-
-def _procedures(
-    domain: Domain,
-    _provinces: list[Province],
-    links: dict[str, Link],
-    hosts: dict[str, Host],
-    services: dict[str, Service],
-) -> None:
-    """Add a ministry's own system for administrative procedures to each ministry."""
-    ministries = (link for link in links.values() if link.agency in domain.organisations)
-    for number, link in enumerate(ministries, 1):
-        organisation = domain.organisations[link.agency]
-        if organisation.kind not in census.TWO_CHANNELS:
-            continue
-        id_ = f"tthc-{slug(organisation.code)}"
-        hosts[id_] = Host(id_, (202, number), 12, link.id, 30 + number * 17)
-        name = Name(f"Giải quyết TTHC {organisation.name_vi}", f"Administrative procedures, {organisation.name_en}")
-        services[id_] = Service(
-            id_, "endpoint", name, organisation.code, CENTRE, "rest", id_, f"/{id_}/health",
-            tls=True, median_s=0.07, depends_on=(link.id,),
-        )  # fmt: skip
-
-
-def _lgsp(
-    domain: Domain,
-    provinces: list[Province],
-    _links: dict[str, Link],
-    hosts: dict[str, Host],
-    services: dict[str, Service],
-) -> None:
-    """Add each province's own sharing platform, behind the province's link."""
-    centre = domain.provinces[CENTRE]
-    for province in provinces:
-        id_, link = f"lgsp-{province.slug}", f"link-{province.slug}"
-        days = 25 + int(province.code) * 3
-        hosts[id_] = Host(id_, (int(province.code), 10), distance_km(centre, province) + 10, link, days)
-        services[id_] = Service(
-            id_, "endpoint", Name(f"LGSP {province.name_vi}", f"LGSP {province.name_en}"),
-            f"UBND-{province.code}", province.code, "rest", id_, f"/{id_}/health",
-            tls=int(province.code) % 3 != 0, median_s=0.05, depends_on=(link,),
-        )  # fmt: skip
