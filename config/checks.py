@@ -53,6 +53,10 @@ class Checks:
             self._check_conditions(options, raw, path, probe)
         if options is None or times is None or probe is None or len(self._problems.found) > before:
             return None
+        if params is not None and params.least_s() > times.timeout_s:
+            message = f"one run takes {params.least_s():g}s at the least, longer than the timeout, {times.timeout_s:g}s"
+            self._problems.add(raw.place_of("probe"), message, path=path)
+            return None
         name = options.name or options.check_name or options.probe
         return Check(
             id=f"{target}/{name}",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
-from alerts.core import Core
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from alerts.core import Core
 from config.errors import ConfigError
 from config.loader import load
-from config.rules import rules_of
-
 from config.model import Inventory
+from config.rules import rules_of
 from monitor.dispatch import Dispatcher
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of

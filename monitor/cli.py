@@ -104,7 +104,6 @@ def agent(config: Config) -> None:
 
 def _serve(config: Path) -> None:
     from config.errors import ConfigError
-
     from monitor.app import serve
     from monitor.logs import set_up_logs
     from monitor.store import StoreInUseError, StoreUnavailableError
@@ -141,9 +140,12 @@ def demo(
     from monitor.supervisor import run_demo
 
     set_up_logs()
-    say("Thông Suốt — dữ liệu mô phỏng / simulated data: http://127.0.0.1:8050")
+
+    def ready(config: Path) -> None:
+        say(f"Thông Suốt — dữ liệu mô phỏng / simulated data: http://{load_inventory(config).settings.web}")
+
     try:
-        raise typer.Exit(run(run_demo(directory)))
+        raise typer.Exit(run(run_demo(directory, ready)))
     except RuntimeError as error:
         fail(NOT_MEASURED, str(error))
 
@@ -185,6 +187,7 @@ def validate(config: Config, as_json: Json = False) -> None:
 def schema() -> None:
     """Print the JSON Schema of a configuration file."""
     import orjson
+
     from config.schema import json_schema
 
     say(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())

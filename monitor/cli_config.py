@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 
 import orjson
+
 from config.errors import ConfigError
 from config.loader import load
-
 from monitor.cli import FINE, NOT_MEASURED, WRONG_USE, fail, say
 
 

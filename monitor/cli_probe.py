@@ -10,6 +10,7 @@ import yaml
 
 from alerts.model import Result, State
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.logs import set_up_logs
 from monitor.oneshot import WrongUseError, prepare, run_once
 from probes.units import parse_duration
 
@@ -21,6 +22,7 @@ PHASES_FIRST = ("resolve_s", "connect_s", "tls_s", "login_s", "first_byte_s", "t
 
 def probe_once(kind: str, address: str, parameters: Sequence[str], timeout: str, *, as_json: bool) -> int:
     """Run the probe, print what it found, and return the exit status."""
+    set_up_logs()
     try:
         job = prepare(kind, address, read_parameters(parameters), parse_duration(timeout))
     except (WrongUseError, ValueError) as error:

@@ -13,10 +13,10 @@ from probes.reflector import ReflectorOptions, serve_reflector
 
 def serve_until_stopped(listen: str, allow: Sequence[str], rate: int) -> None:
     """Answer until SIGTERM or SIGINT, then say how many were answered and refused."""
-    host, colon, port = listen.rpartition(":")
+    host, _, port = listen.rpartition(":")
+    if not port.isdecimal():
+        fail(WRONG_USE, f"{listen!r} is not ADDRESS:PORT, such as 127.0.0.1:862")
     try:
-        if not colon:
-            raise ValueError("write ADDRESS:PORT, such as 127.0.0.1:862")
         options = ReflectorOptions(
             host=host.strip("[]"),
             port=int(port),

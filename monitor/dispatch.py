@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -33,7 +34,7 @@ RETRY_FIRST_S, RETRY_MOST_S = 5.0, 600.0
 
 def retry_delay_s(attempts: int) -> float:
     """Return how long to wait after that many failed tries: doubling, with a bound, spread by ±20 %."""
-    delay = min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(attempts, 10))
+    delay = min(RETRY_MOST_S, RETRY_FIRST_S * float(2 ** min(attempts, 10)))
     return delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreading retries is not cryptography
 
 
@@ -45,7 +46,7 @@ class Dispatcher:
 
     """
 
-    def __init__(self, store: Store, inventory: Inventory, channels: Mapping[str, Channel] | None = None) -> None:
+    def __init__(self, store: Store, inventory: Inventory, channels: Mapping[str, Channel[Any]] | None = None) -> None:
         self._store = store
         self._inventory = inventory
         self._channels = channels
@@ -106,7 +107,7 @@ class Dispatcher:
         log.error("a notification cannot be delivered", receiver=pending.notification.receiver, error=reason)
         await self._store.give_up(pending.id, reason)
 
-    def _channel(self, receiver: Receiver) -> Channel:
+    def _channel(self, receiver: Receiver) -> Channel[Any]:
         if self._channels is not None:
             return self._channels[receiver.channel]
         return registry.find(receiver.channel)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 import structlog
-from alerts.core import Core
 
+from alerts.core import Core
 from alerts.model import Event, Flapping, IncidentEvent, Notification, Result, RunNow, Transition
 from monitor.recent import Recent
 from monitor.records import Batch, TargetNow

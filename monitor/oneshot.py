@@ -18,7 +18,7 @@ from probes.units import parse_duration
 CHECK_OPTIONS = ("down_when", "degraded_when", "timeout")
 """What `-p` accepts beside the kind's own parameters."""
 
-MODULES = {
+MODULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "http_2xx": ("http", {}),
     "http_post_2xx": ("http", {"method": "POST"}),
     "tcp_connect": ("tcp", {}),
@@ -51,8 +51,11 @@ def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: floa
         degraded_when = tuple(compile_condition(text, probe) for text in _texts(options, "degraded_when"))
     except ValidationError as error:
         raise WrongUseError(_plainly(error, kind)) from None
-    except ConditionError as error:
+    except (ConditionError, ValueError) as error:
         raise WrongUseError(str(error)) from None
+    if params.least_s() > timeout_s:
+        message = f"one run takes {params.least_s():g} s at the least, longer than the timeout, {timeout_s:g} s"
+        raise WrongUseError(message)
     return Job(
         id=f"{kind}:{getattr(params, probe.address)}",  # as the kind shows it: a dsn without its password
         run=probe.run,

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,18 +143,29 @@ def write_results(path: Path | str, results: Iterable[Result]) -> int:
 
     The file appears under its name only when it is whole. Raises OSError.
     """
+    count = 0
+    with result_writer(path) as write:
+        for result in results:
+            write(result)
+            count += 1
+    return count
+
+
+@contextmanager
+def result_writer(path: Path | str) -> Iterator[Callable[[Result], None]]:
+    """Give a function that writes one result to the file, as `write_results` does. Raises OSError."""
     final = Path(path)
     partial = final.with_name(f".{final.name}.{os.getpid()}.part")
-    count = 0
     try:
         with _open_to_write(partial, final.suffix) as stream:
-            for result in results:
-                stream.write(result_line(result))
-                count += 1
+            yield lambda result: _write(stream, result)
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
-    return count
+
+
+def _write(stream: IO[bytes], result: Result) -> None:
+    stream.write(result_line(result))
 
 
 def _results_of(line: bytes, path: Path | str, number: int) -> Iterator[Result]:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import perf_counter
+from traceback import extract_tb
 
 import structlog
 
@@ -41,7 +42,9 @@ async def measure(job: Job, resources: Resources, agent: str) -> Result:
             raise
         measurement = _timed_out(context)
     except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
-        log.exception("a probe raised", check=job.id)
+        # Neither the message nor local variables: either may hold a secret or whatever the peer sent.
+        frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
+        log.error("a probe raised", check=job.id, error=type(error).__name__, frames=frames)  # noqa: TRY400
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
     finally:
         deadline.lift()

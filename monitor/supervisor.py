@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,10 +112,14 @@ async def start_country(directory: Path) -> tuple[asyncio.subprocess.Process, Pa
     return process, Path(orjson.loads(line)["config"])
 
 
-async def run_demo(directory: Path) -> int:
-    """Start the simulated country, and the product that watches it, until SIGTERM or SIGINT."""
+async def run_demo(directory: Path, ready: Callable[[Path], None]) -> int:
+    """Start the simulated country, and the product that watches it, until SIGTERM or SIGINT.
+
+    `ready` is told the configuration before the product starts.
+    """
     country, config = await start_country(directory)
     try:
+        ready(config)
         return await supervise((monitor_program(config), web_program(config)))
     finally:
         if country.returncode is None:

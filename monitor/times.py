@@ -24,3 +24,12 @@ def parse_time_ms(text: str, timezone: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(timezone))
     return round(moment.timestamp() * 1000)
+
+
+def parse_period_ms(from_: str, to: str, timezone: str) -> tuple[int, int]:
+    """Return [from, to) in milliseconds. Raises ValueError for what is no time, or ends before it begins."""
+    from_ms, to_ms = parse_time_ms(from_, timezone), parse_time_ms(to, timezone)
+    if from_ms >= to_ms:
+        message = f"the period ends ({to}) before it begins ({from_})"
+        raise ValueError(message)
+    return from_ms, to_ms

@@ -67,7 +67,7 @@ OS_FAILURES: Mapping[int, Failure] = MappingProxyType(
         errno.ENONET: Failure.NETWORK_UNREACHABLE,  # ICMP "source host isolated"
         errno.EOPNOTSUPP: Failure.NETWORK_UNREACHABLE,  # ICMP "source route failed"
         errno.EMSGSIZE: Failure.NETWORK_UNREACHABLE,  # ICMP "fragmentation needed": not at this size
-        errno.EADDRNOTAVAIL: Failure.NETWORK_UNREACHABLE,
+        errno.EADDRNOTAVAIL: Failure.INTERNAL,  # this host has run out of ports: that says nothing about the target
         errno.EAFNOSUPPORT: Failure.NETWORK_UNREACHABLE,  # this host has no IPv6 (or no IPv4) at all
         errno.ECONNRESET: Failure.CONNECTION_RESET,
         errno.ECONNABORTED: Failure.CONNECTION_RESET,

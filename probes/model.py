@@ -137,6 +137,10 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
+    def least_s(self) -> float:
+        """Return the time that one run takes at the least, in seconds: a shorter timeout is a mistake."""
+        return 0.0
+
 
 class Phases:
     """A stopwatch that knows which phase it is in, so that a deadline can say where a probe died.

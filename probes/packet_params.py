@@ -30,7 +30,7 @@ class PacketParams(Params):
 
     Attributes:
         count: packets per check.
-        spacing: time between two packets, to the next 5 ms.
+        spacing: time between two packets, to the next 10 ms.
         loss_max: share of lost packets that is still up; without it, all but all may be lost.
         wait: how long each packet is waited for.
         ip_version: 4 or 6 where a name has both; else the system's preference (RFC 6724).
@@ -42,6 +42,10 @@ class PacketParams(Params):
     loss_max: Share | None = Field(None, description="share of lost packets that is still up (default: all but all)")
     wait: Duration | None = Field(None, gt=0, le=3600, description="how long each packet is waited for")
     ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")
+
+    def least_s(self) -> float:
+        """Return the time until the last packet is sent, and the margin for reporting."""
+        return (self.count - 1) * self.spacing + MARGIN_S
 
 
 Open = Callable[[socket.AddressFamily], Awaitable[PacketSocket]]

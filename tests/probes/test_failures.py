@@ -127,7 +127,7 @@ def test_every_connection_error_class_is_mapped_with_and_without_an_errno():
         (errno.ENETUNREACH, Failure.NETWORK_UNREACHABLE),
         (errno.EHOSTUNREACH, Failure.NETWORK_UNREACHABLE),
         (errno.ENETDOWN, Failure.NETWORK_UNREACHABLE),
-        (errno.EADDRNOTAVAIL, Failure.NETWORK_UNREACHABLE),
+        (errno.EADDRNOTAVAIL, Failure.INTERNAL),
         (errno.ECONNRESET, Failure.CONNECTION_RESET),
         (errno.EPIPE, Failure.CONNECTION_CLOSED),
         (errno.EACCES, Failure.PERMISSION),

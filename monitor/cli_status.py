@@ -1,0 +1,106 @@
+"""`thongsuot status`: what is not up, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from alerts.model import State
+from alerts.periods import utc_text
+from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, fail, say
+from monitor.queries import Queries
+from monitor.store import StoreError
+from monitor.views import Overview, TargetRow
+
+OLD_S = 15.0
+"""A monitor that has not written for this long is not running, or cannot write."""
+
+
+async def show_status(store: str, *, as_json: bool) -> int:
+    """Print what is not up; return 1 when something is not, 3 when the monitor has not written lately."""
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        queries = await Queries.open(store)
+        try:
+            overview = await queries.overview(now_ms)
+        finally:
+            await queries.aclose()
+    except StoreError as error:
+        fail(NOT_MEASURED, str(error))
+    age_s = (now_ms - overview.heartbeat_ms) / 1000
+    is_old = age_s > OLD_S
+    if as_json:
+        say(orjson.dumps(status_object(overview, is_old=is_old)).decode())
+    else:
+        if is_old:
+            ever = overview.heartbeat_ms > 0
+            say(f"the monitor last wrote {age_s:.0f} s ago: what follows is old" if ever else "no monitor has written")
+        for line in status_lines(overview):
+            say(line)
+    if is_old:
+        return NOT_MEASURED
+    return FINE if all(row.state is State.UP for row in overview.rows) else NOT_FINE
+
+
+def status_object(overview: Overview, *, is_old: bool) -> dict[str, Any]:
+    """Return what is not up, for machines."""
+    return {
+        "at": utc_text(overview.now_ms),
+        "heartbeat_at": utc_text(overview.heartbeat_ms) if overview.heartbeat_ms else None,
+        "stale": is_old,
+        "simulated": overview.simulated,
+        "counts": {state.value: overview.counts.get(state, 0) for state in State},
+        "targets": [
+            {
+                "target": row.id,
+                "name": row.name.vi or row.name.en,
+                "agency": row.agency,
+                "state": row.state.value,
+                "since": utc_text(row.since_ms) if row.since_ms else None,
+                "reason": row.reason,
+                "message": row.message,
+                "flapping": row.flapping,
+                "maintenance": row.in_maintenance,
+            }
+            for row in overview.rows
+            if row.state is not State.UP
+        ],
+        "incidents": [
+            {
+                "incident": incident.id,
+                "target": incident.target,
+                "severity": incident.severity,
+                "started_at": utc_text(incident.started_ms),
+                "opened_at": utc_text(incident.opened_ms),
+                "reason": incident.reason,
+                "impact": list(incident.impact),
+            }
+            for incident in overview.incidents
+        ],
+    }
+
+
+def status_lines(overview: Overview) -> Iterator[str]:
+    """Yield what is not up, for a person at a terminal."""
+    counts = ", ".join(f"{overview.counts.get(state, 0)} {state}" for state in State)
+    yield f"{'simulated data: ' if overview.simulated else ''}{counts}"
+    for incident in overview.incidents:
+        impact = f", hurts {len(incident.impact)} more" if incident.impact else ""
+        yield f"{incident.id}  severity {incident.severity}  {incident.target}  {incident.reason}{impact}"
+    for row in overview.rows:
+        if row.state is not State.UP:
+            yield _row_line(row)
+
+
+def _row_line(row: TargetRow) -> str:
+    since = datetime.fromtimestamp(row.since_ms / 1000).astimezone() if row.since_ms else None
+    when = f"since {since:%d/%m %H:%M:%S}" if since else "never measured"
+    marks = "".join(
+        f" [{mark}]" for mark, on in (("flapping", row.flapping), ("maintenance", row.in_maintenance)) if on
+    )
+    why = row.message or row.reason
+    return f"{row.state.value:<9} {row.id:<32} {when}  {why}{marks}"

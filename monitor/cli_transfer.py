@@ -1,0 +1,105 @@
+"""`thongsuot import`, `export` and `db …`: results in and out, and care of the store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from config.model import Settings
+from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.result_json import ResultError, read_results, result_line, result_writer
+from monitor.store import Store, StoreError
+from monitor.store.care import backup, check, vacuum
+from monitor.times import parse_period_ms
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Store]:
+    try:
+        store = await Store.open(url)
+    except StoreError as error:
+        fail(NOT_MEASURED, str(error))
+    try:
+        yield store
+    except StoreError as error:
+        fail(NOT_MEASURED, str(error))
+    finally:
+        await store.aclose()
+
+
+async def import_file(path: Path, url: str) -> int:
+    """Import results; what is there already is left as it is."""
+    async with _opened(url) as store:
+        try:
+            new = await store.import_results(read_results(path))
+        except ResultError as error:
+            fail(WRONG_USE, str(error))
+        except OSError as error:
+            fail(NOT_MEASURED, f"{path}: {error.strerror}")
+    say(f"{new} new results")
+    return FINE
+
+
+async def export_file(from_: str, to: str, settings: Settings, out: Path | None) -> int:
+    """Export results in time order, to a file or to standard output; 3 when there are none."""
+    try:
+        from_ms, to_ms = parse_period_ms(from_, to, settings.timezone)
+    except ValueError as error:
+        fail(WRONG_USE, str(error))
+    count = 0
+    async with _opened(settings.store) as store:
+        results = store.export_results(from_ms, to_ms)
+        if out is None:
+            async for result in results:
+                sys.stdout.buffer.write(result_line(result))
+                count += 1
+            sys.stdout.buffer.flush()
+        else:
+            with result_writer(out) as write:
+                async for result in results:
+                    write(result)
+                    count += 1
+    if out is not None:
+        say(f"{count} results")
+    return FINE if count else NOT_MEASURED
+
+
+async def upgrade_store(url: str) -> int:
+    """Bring the schema up to date."""
+    async with _opened(url):
+        say("the store is up to date")
+    return FINE
+
+
+async def check_store(url: str) -> int:
+    """Print what is wrong with the store."""
+    problems = await _cared(check(url))
+    for problem in problems:
+        say(problem)
+    if not problems:
+        say("the store is in order")
+    return NOT_FINE if problems else FINE
+
+
+async def backup_store(url: str, path: Path) -> int:
+    """Copy the store while it is in use."""
+    await _cared(backup(url, path))
+    say(f"copied to {path}")
+    return FINE
+
+
+async def vacuum_store(url: str) -> int:
+    """Give back the space of what was deleted."""
+    await _cared(vacuum(url))
+    say("done")
+    return FINE
+
+
+async def _cared(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await work
+    except (StoreError, OSError) as error:
+        fail(NOT_MEASURED, str(error))
