@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from monitor.demo.addresses import BLOCKS, Block
+from monitor.demo.addresses import BLOCKS, Block, free_port
 from monitor.demo.country import Country, InUseError, start
 from monitor.demo.listener import Listener, Server
 from monitor.demo.stage import LOG_LIMIT_BYTES, HandClock, Log
@@ -83,6 +83,12 @@ def test_blocks_are_taken_one_after_the_other() -> None:
     assert {first, second} <= set(BLOCKS)
     for block in blocks:
         block.close()
+
+
+def test_a_port_that_somebody_listens_on_is_not_given_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
 
 
 def test_a_log_is_bounded(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The plan and the script of the simulated country: pure values."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +110,13 @@ def test_two_faults_never_meet_at_one_place(plan: Plan, seed: int) -> None:
                 meets = one.from_s < other.to_s and other.from_s < one.to_s
                 if meets and one.what != other.what and {one.what, other.what} != {"dns_servfail", "dns_empty"}:
                     assert not set(one.expect) & set(other.expect), (one, other)
+
+
+def test_the_documentation_has_the_first_cycle_as_it_is_played(plan: Plan) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
+    played = {(f.from_s, f.to_s, f.where.removesuffix("-a").removesuffix("-b")) for f in script(plan).cycle(0)}
+    rows = re.findall(r"^\| (\d+) – (\d+) \| [^|]* \| `([^`]*)`", text, re.MULTILINE)
+    assert {(float(a), float(b), where.removesuffix("-a").removesuffix("-b")) for a, b, where in rows} == played
 
 
 def test_edges_come_in_order_each_once(plan: Plan) -> None:
