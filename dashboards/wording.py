@@ -109,6 +109,7 @@ _PAGES: Mapping[str, tuple[str, str]] = {
 }
 
 _WALL: Mapping[str, tuple[str, str]] = {
+    "wall.title": ("Tổng quan", "Overview"),
     "wall.incidents": ("Sự cố đang mở", "Open incidents"),
     "wall.no_incidents": ("Không có sự cố đang mở", "No open incidents"),
     "wall.not_up": ("Chưa hoạt động bình thường", "Not up"),

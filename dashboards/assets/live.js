@@ -115,6 +115,15 @@
     change({});
   };
 
+  /* No one stands at a wall to reload it: a page that did not come up, or broke, is asked for again. */
+  setInterval(function () {
+    if (document.querySelector(".clock")) return;
+    fetch("/healthz", { cache: "no-store" }).then(
+      (answer) => answer.ok && window.location.reload(),
+      () => {},
+    );
+  }, 30000);
+
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && url) schedule(0);
   });

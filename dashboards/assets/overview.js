@@ -324,7 +324,7 @@
     return h(
       "div",
       { className: `overview${wall ? " is-wall" : ""}` },
-      h("h1", { className: "unseen" }, words.targets),
+      h("h1", { className: "unseen" }, words.title),
       h(Watch, { data, words, wall }, wall && h("section", { className: "panel" }, toolbar)),
       h("section", { className: "panel all", "aria-label": words.targets }, !wall && toolbar, h(Board, { data, words, stateWords, wall })),
     );
