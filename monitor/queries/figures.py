@@ -25,6 +25,7 @@ SILENT_MS = 30_000
 """A monitor that has not written for this long is gone: nobody marks its checks as unknown but the reader."""
 
 
+REREAD_MS = 300_000
 FOREVER_MS = 1 << 62
 FEW_CHECKS = 1_000
 """Up to so many checks are asked for by name."""
@@ -100,7 +101,7 @@ class DayFigures:
     """Today's availability of all targets, worked out again only where something has changed."""
 
     def __init__(self) -> None:
-        self._day: tuple[int, int] = (-1, -1)
+        self._day: tuple[int, int, int] = (-1, -1, -1)
         self._opening: list[Transition] = []
         self._seen = (-1, -1)
         self._changes: Counter[str] = Counter()
@@ -111,10 +112,12 @@ class DayFigures:
     async def refresh(self, connection: AsyncConnection, known: Known, now_ms: int) -> None:
         """Read what has happened since the last time."""
         start_ms = midnight_ms(known, now_ms)
-        if self._day != (start_ms, known.version_ms):
+        # What was spooled or imported may still change the past: it is read again now and then.
+        day = (start_ms, known.version_ms, now_ms // REREAD_MS)
+        if self._day != day:
             opening = await connection.execute(statements.OPENING_TRANSITIONS, {"start": start_ms})
             self._opening = [transition_of(row) for row in opening]
-            self._day, self._seen, self._kept = (start_ms, known.version_ms), (-1, -1), {}
+            self._day, self._seen, self._kept = day, (-1, -1), {}
         if len(self._first_ms) < len(known.checks):
             self._first_ms = await first_results(connection)
         # Transitions are only ever added: the same number and the same last one are the same transitions.

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.model import CheckRule, Confirm, Route, Rules, TargetRule, Window
+from alerts.model import Rules
 from config.model import Inventory, Objective, ServiceHours, Settings, Target
 from monitor.queries import statements
+from monitor.store.rules import rules_from
 from monitor.views import Name
 
 
@@ -68,7 +69,7 @@ class Known:
 async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
     """Read the whole inventory."""
     found = {row.name: orjson.loads(row.value) for row in await connection.execute(statements.INVENTORY_META)}
-    rules = rules_from(found.get("rules", {"checks": {}, "targets": {}}))
+    rules = rules_from(found["rules"]) if "rules" in found else Rules({}, {})
     rows = (await connection.execute(statements.TARGETS)).all()
     by_target: dict[str, list[KnownCheck]] = {}
     for row in await connection.execute(statements.CHECKS):
@@ -151,29 +152,3 @@ def _inventory(found: Mapping[str, Any], rows: Iterable[Any]) -> Inventory:
         },
         service_hours={id_: ServiceHours(id=id_, days=days, hours=times) for id_, (days, times) in hours.items()},
     )
-
-
-def rules_from(found: Mapping[str, Any]) -> Rules:
-    """Return the rules that `Store.sync_inventory` has written as JSON."""
-    return Rules(
-        checks={id_: CheckRule(**{**rule, "down": Confirm(*rule["down"])}) for id_, rule in found["checks"].items()},
-        targets={id_: _target_rule(rule) for id_, rule in found["targets"].items()},
-        maintenance=tuple(map(_window, found.get("maintenance", ()))),
-        silences=tuple(map(_window, found.get("silences", ()))),
-        routes=tuple(map(_route, found.get("routes", ()))),
-        timezone=found.get("timezone", Settings().timezone),
-    )
-
-
-def _target_rule(rule: Mapping[str, Any]) -> TargetRule:
-    tuples = {name: tuple(rule[name]) for name in ("checks", "members")}
-    return TargetRule(**{**rule, **tuples, "depends_on": tuple(map(tuple, rule["depends_on"]))})
-
-
-def _window(window: Mapping[str, Any]) -> Window:
-    return Window(**{**window, "targets": frozenset(window["targets"])})
-
-
-def _route(route: Mapping[str, Any]) -> Route:
-    sets = {name: frozenset(route[name]) for name in ("agencies", "types", "targets")}
-    return Route(**{**route, **sets, "receivers": tuple(route["receivers"])})

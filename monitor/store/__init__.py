@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alerts.model import Incident, Memory, Result
+from alerts.model import Incident, Memory, Result, Rules
 from config.model import Inventory
 from monitor.records import Batch, CheckNow, PendingNotification
+from monitor.store import history, outbox, results, states
 from monitor.store import inventory as inventories
-from monitor.store import outbox, results, states
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,
@@ -187,15 +187,40 @@ class Store:
         """Note that a notification can never be delivered, and why."""
         await self._write(lambda connection: outbox.give_up(connection, number, error))
 
+    async def has_inventory(self) -> bool:
+        """Say whether a configuration has been written into the store."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await history.read_rules(connection) is not None
+
     async def import_results(self, imported: Iterable[Result]) -> int:
-        """Insert results that are not there yet, and return how many these were. Needs no lock."""
-        new = 0
+        """Insert results that are not there yet, and return how many these were. Needs no lock.
+
+        History that no engine has decided on gets its transitions and rollups from the rules in the store.
+        """
+        new, before = 0, {self._names.check_ids[number]: first for number, first in self._names.first_ms.items()}
+        earliest: dict[str, int] = {}
         remaining = iter(imported)
         while batch := list(islice(remaining, IMPORT_RESULTS)):
+            for result in batch:
+                earliest[result.check] = min(result.at_ms, earliest.get(result.check, result.at_ms))
             packed = await self._pack(batch)
             new += await self._write(lambda connection, packed=packed: results.insert(connection, packed))  # type: ignore[misc]
             self._names.first_ms |= packed.first_ms
+        if new:
+            await self._work_out_history(earliest, before)
         return new
+
+    async def _work_out_history(self, imported_ms: Mapping[str, int], first_ms: Mapping[str, int]) -> None:
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                rules = await history.read_rules(connection)
+                gaps = await history.gaps(connection, rules, imported_ms, first_ms) if rules is not None else []
+        for gap in gaps:
+            found = await history.work_out(self._reader, self._names, rules or Rules({}, {}), gap)
+            await self._write(
+                lambda connection, gap=gap, found=found: history.save(connection, gap, found, self._names.checks)  # type: ignore[misc]
+            )
 
     async def export_results(self, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
         """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""

@@ -12,8 +12,8 @@ from alerts.model import REDUNDANCY_LOST, State
 from config.model import Inventory
 from config.rules import rules_of
 from monitor.queries import Queries, StoreUnavailableError, UnknownTargetError
-from monitor.queries.known import rules_from
 from monitor.store import Store, StoreVersionError
+from monitor.store.rules import rules_from
 from monitor.store.statements import to_json
 from tests.monitor.country import CONFIGURATION, configured, live_through, result, steady
 
