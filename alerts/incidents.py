@@ -139,7 +139,13 @@ class Incidents:
         register.reconsider((own,))
 
     def _late_causes(self, target: str, own: str) -> list[str]:
-        """Return the incidents that explain one opened for want of an answer: begun before that, known after it."""
+        """Return the incidents that the target's own should be part of.
+
+        They are those that explain one opened for want of an answer, begun before that and known after it, and
+        those of the link that the target has become a member of by a reload.
+        """
+        if self._topology.links[target]:
+            return list(self._incidents_above(target))
         if not self.register.was_unanswered(target):
             return []
         incidents = self._memory.incidents
@@ -149,6 +155,7 @@ class Incidents:
     def _place(self, target: str, now_ms: int) -> None:
         """Find the place of trouble that has no incident of its own."""
         explanation = self._explain(target)
+        self.register.leave(target, explanation.incidents)
         waiting = self._memory.waiting.get(target)
         if explanation.incidents:
             self._join(target, explanation.incidents, now_ms)
@@ -220,7 +227,13 @@ class Incidents:
         if not troubled or (not is_group and self._situation.own_checks_are_down(target)):
             is_fresh = bool(self._topology.members[target] and self.register.incidents_of(target))
             return Explanation((), is_held=False, is_fresh=is_fresh)
-        explained = {member: self._incidents_of_all((member,), target) for member in troubled}
+        # A member of a link with an incident of its own had that before it was a member: it explains nothing.
+        explained = {
+            member: self._incidents_of_all((member,), target)
+            if is_group or member not in self.register.by_cause
+            else ()
+            for member in troubled
+        }
         incidents = tuple(dict.fromkeys(id_ for ids in explained.values() for id_ in ids))
         unexplained = [member for member in troubled if not explained[member]]
         if incidents and (is_group or not unexplained):
@@ -286,7 +299,8 @@ class Incidents:
         topology, register = self._topology, self.register
         for neighbours in (topology.children, topology.members, topology.containers):
             for other in neighbours[target]:
-                if other in self._memory.waiting or register.is_hurt(other) or register.was_unanswered(other):
+                may_merge = register.was_unanswered(other) or (other in register.by_cause and topology.links[other])
+                if other in self._memory.waiting or register.is_hurt(other) or may_merge:
                     self._todo.append(other)
 
     def _wait(self, target: str, waiting: Waiting) -> None:

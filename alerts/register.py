@@ -6,7 +6,7 @@ as it is after the step, then the notifications.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -52,6 +52,7 @@ class Register:
         self._to_announce: dict[str, None] = {}
         self.by_cause = {incident.target: id_ for id_, incident in memory.incidents.items()}
         self._hurting: dict[str, dict[str, None]] = {}
+        self._left: set[str] = set()
         for id_, incident in memory.incidents.items():
             for target in incident.impact:
                 if target in rules.targets and not situation.is_over(target):
@@ -59,7 +60,7 @@ class Register:
 
     def is_hurt(self, target: str) -> bool:
         """Say whether the target is, or was until this step, impact of an incident."""
-        return target in self._hurting
+        return target in self._hurting or target in self._left
 
     def incidents_of(self, target: str) -> list[str]:
         """Return the open incidents that the target is the cause of, or else is hurt by."""
@@ -110,9 +111,17 @@ class Register:
             self._change(replace(incident, impact=(*incident.impact, target)), entry)
         return True
 
-    def leave(self, target: str) -> None:
-        """Forget that incidents hurt the target: it is well again. Their impact still names it."""
-        self._hurting.pop(target, None)
+    def leave(self, target: str, staying: Collection[str] = ()) -> None:
+        """Forget that incidents hurt the target, but for those that it stays with; their impact still names it."""
+        hurting = self._hurting.get(target)
+        if hurting is None or hurting.keys() <= set(staying):
+            return
+        self._left.add(target)
+        kept = {id_: None for id_ in hurting if id_ in staying}
+        if kept:
+            self._hurting[target] = kept
+        else:
+            del self._hurting[target]
 
     def worsen(self, incident_id: str, verdict: Verdict, now_ms: int) -> None:
         """Raise the incident's severity: its cause, short of members so far, is down."""
@@ -147,6 +156,7 @@ class Register:
 
     def flush(self, now_ms: int) -> list[Event]:
         """Return the events of the step: the incidents that changed, then the notifications."""
+        self._left.clear()
         if not (self._changes or self._to_announce):
             return []
         notifications = self._announcements(now_ms)
