@@ -254,7 +254,7 @@ def import_(
     """Import results into the store; importing twice changes nothing."""
     from monitor.cli_transfer import import_file
 
-    raise typer.Exit(run(import_file(file, load_inventory(config).settings.store)))
+    raise typer.Exit(run(import_file(file, load_inventory(config))))
 
 
 @app.command("export")

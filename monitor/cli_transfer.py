@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from config.model import Settings
+from config.model import Inventory, Settings
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
-from monitor.result_json import ResultError, read_results, result_line, result_writer
+from monitor.result_json import ResultError, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum
 from monitor.times import parse_period_ms
+from monitor.transfer import import_results
 
 
 @asynccontextmanager
@@ -30,16 +31,18 @@ async def _opened(url: str) -> AsyncIterator[Store]:
         await store.aclose()
 
 
-async def import_file(path: Path, url: str) -> int:
+async def import_file(path: Path, inventory: Inventory) -> int:
     """Import results; what is there already is left as it is."""
-    async with _opened(url) as store:
+    async with _opened(inventory.settings.store) as store:
         try:
-            new = await store.import_results(read_results(path))
+            imported = await import_results(store, inventory, path)
         except ResultError as error:
             fail(WRONG_USE, str(error))
         except OSError as error:
             fail(NOT_MEASURED, f"{path}: {error.strerror}")
-    say(f"{new} new results")
+    say(f"{imported.results} new results; history of {imported.checks} checks")
+    if imported.remark:
+        say(imported.remark)
     return FINE
 
 
