@@ -10,11 +10,10 @@ from typing import Any
 
 from config.model import Inventory, Settings
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
-from monitor.result_json import ResultError, result_line, result_writer
+from monitor.result_json import ResultError, read_results, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum
 from monitor.times import parse_period_ms
-from monitor.transfer import import_results
 
 
 @asynccontextmanager
@@ -35,14 +34,14 @@ async def import_file(path: Path, inventory: Inventory) -> int:
     """Import results; what is there already is left as it is."""
     async with _opened(inventory.settings.store) as store:
         try:
-            imported = await import_results(store, inventory, path)
+            if not await store.has_inventory():
+                await store.sync_inventory(inventory)
+            new = await store.import_results(read_results(path))
         except ResultError as error:
             fail(WRONG_USE, str(error))
         except OSError as error:
             fail(NOT_MEASURED, f"{path}: {error.strerror}")
-    say(f"{imported.results} new results; history of {imported.checks} checks")
-    if imported.remark:
-        say(imported.remark)
+    say(f"{new} new results")
     return FINE
 
 

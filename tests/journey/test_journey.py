@@ -25,7 +25,7 @@ async def results_of(product: Product) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_an_interruption_is_seen_told_and_resolved(chromium: Browser, tmp_path: Path) -> None:  # noqa: F811
+async def test_an_interruption_is_seen_told_and_resolved(chromium: Browser, tmp_path: Path) -> None:
     async with service() as served:
         product = Product(tmp_path, served)
         async with product.running("up") as process:
