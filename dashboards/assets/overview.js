@@ -121,11 +121,10 @@
   }
 
   const Tile = React.memo(
-    ({ row, word }) => {
+    ({ row, word, short }) => {
       const [id, name, part, state, spark, latency, availability, note] = row;
       const label = [name, word, note, latency, availability].filter(Boolean).join(" · ");
       const figure = h("span", { className: `figure${availability === "100%" ? " is-whole" : ""}` }, availability);
-      const short = isShort(row);
       return h(
         ts.Link,
         { href: ts.targetHref(id), className: `tile is-${state}${short ? " is-short" : ""}`, title: label, "aria-label": label },
@@ -133,7 +132,7 @@
         !short && h("span", { className: "tile-figures" }, h(ts.Spark, { letters: spark }), h("span", { className: "figure" }, latency), figure),
       );
     },
-    (a, b) => a.word === b.word && a.row.every((part, i) => part === b.row[i]),
+    (a, b) => a.word === b.word && a.short === b.short && a.row.every((part, i) => part === b.row[i]),
   );
 
   const AgencyHead = ({ agency, continued, words }) =>
@@ -159,7 +158,7 @@
             if (entry.kind === "agency") return h(AgencyHead, { key: `a${i}`, agency: entry.agency, continued: entry.continued, words });
             if (entry.kind === "label") return h("p", { key: `l${i}`, className: "label" }, entry.text);
             if (entry.kind === "hidden") return h(Hidden, { key: `h${i}`, count: entry.count, words });
-            return h(Tile, { key: entry.row[0], row: entry.row, word: stateWords[entry.row[3]] });
+            return h(Tile, { key: entry.row[0], row: entry.row, word: stateWords[entry.row[3]], short: isShort(entry.row) });
           }),
         ),
       ),
