@@ -62,8 +62,7 @@ def of_members(need: int, parts: Sequence[Part]) -> Verdict:
     unknown = [part for part in parts if part.state is State.UNKNOWN]
     needed = need or len(parts)
     if len(up) == len(parts):
-        degraded = [part for part in up if part.state is State.DEGRADED]
-        return Verdict(State.DEGRADED, _first_reason(degraded)) if degraded else Verdict(State.UP)
+        return Verdict(State.UP)
     if len(up) >= needed:
         return Verdict(State.DEGRADED, REDUNDANCY_LOST)
     if len(up) + len(unknown) >= needed:
