@@ -126,6 +126,7 @@ def web(config: Config) -> None:
     # The store's address may hold a password: it goes by the environment, which other users cannot read.
     environ = {**os.environ, "THONGSUOT_STORE": settings.store}
     command = [sys.executable, "-m", "dashboards", "--listen", settings.web, "--language", settings.language]
+    command += ["--timezone", settings.timezone]
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own interpreter, no shell
 
 
