@@ -17,6 +17,10 @@ from typing import Any
 
 from benchmarks.processes import far_end, free_port, monitor, peer, window, write_config
 from monitor.schedule import phase_of
+from monitor.store.tables import SLOT_MS
+
+AT_MS = f"(slot * {SLOT_MS} + offset_ms)"
+"""Start of a raw result in SQL."""
 
 RATE = 1000
 WARM_UP_S, WINDOW_S = 8.0, 15.0
@@ -80,10 +84,10 @@ def cpu_per_check() -> Iterator[Row]:
 def saved(directory: Path, last_s: float) -> float:
     """Return how many results a second were saved in the last whole seconds."""
     with sqlite3.connect(f"file:{directory}/store.db?mode=ro", uri=True) as store:
-        (newest,) = store.execute("SELECT max(at_ms) FROM results").fetchone()
+        (newest,) = store.execute(f"SELECT max({AT_MS}) FROM results").fetchone()
         since = newest - round(last_s * 1000) + 1000
         (count,) = store.execute(
-            "SELECT count(*) FROM results WHERE at_ms > ? AND at_ms <= ?", (since, newest)
+            f"SELECT count(*) FROM results WHERE {AT_MS} > ? AND {AT_MS} <= ?", (since, newest)
         ).fetchone()
     return float(count) / (last_s - 1)
 
@@ -115,9 +119,9 @@ def lateness() -> Iterator[Row]:
 def late_by(directory: Path, last_s: float) -> Iterator[float]:
     """Yield how many milliseconds after its turn each of the last results started."""
     with sqlite3.connect(f"file:{directory}/store.db?mode=ro", uri=True) as store:
-        (newest,) = store.execute("SELECT max(at_ms) FROM results").fetchone()
+        (newest,) = store.execute(f"SELECT max({AT_MS}) FROM results").fetchone()
         rows = store.execute(
-            "SELECT c.id, r.at_ms FROM results r JOIN checks c ON c.no = r.check_no WHERE r.at_ms > ?",
+            f"SELECT c.id, {AT_MS} FROM results r JOIN checks c ON c.no = r.check_no WHERE {AT_MS} > ?",
             (newest - last_s * 1000,),
         )
         for check, at_ms in rows:
