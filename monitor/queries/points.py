@@ -11,7 +11,7 @@ from monitor.jobs import latency_of
 from monitor.queries import statements
 from monitor.queries.known import KnownCheck
 from monitor.store.names import Names
-from monitor.store.results import unpack
+from monitor.store.results import read_check
 from monitor.views import Point
 from probes import registry
 from probes.registry import UnknownKindError
@@ -30,16 +30,13 @@ async def read_points(
     connection: AsyncConnection, names: Names, check: KnownCheck, from_ms: int, to_ms: int
 ) -> tuple[Point, ...]:
     """Return a check's points in [from_ms, to_ms), oldest first."""
-    window = {"number": check.number, "start": from_ms, "end": to_ms}
     if to_ms - from_ms <= RAW_WINDOW_S * 1000:
-        rows = (await connection.execute(statements.RESULTS_OF, window)).all()
-        if not names.know(rows):
-            await names.load(connection)
         sample = _latency_sample(check.probe)
-        return tuple(_of_result(unpack(row, names), sample) for row in rows)
+        found = await read_check(connection, names, check.number, from_ms, to_ms)
+        return tuple(_of_result(result, sample) for result in found)
     span_ms = next((span for span in _SPANS_MS if (to_ms - from_ms) / span <= POINTS), _SPANS_MS[-1])
-    window["start"] = from_ms - from_ms % span_ms
-    rows = (await connection.execute(statements.ROLLUPS_OF, {**window, "span": span_ms})).all()
+    window = {"number": check.number, "start": from_ms - from_ms % span_ms, "end": to_ms, "span": span_ms}
+    rows = (await connection.execute(statements.ROLLUPS_OF, window)).all()
     return tuple(map(_of_rollups, rows))
 
 

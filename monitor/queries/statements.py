@@ -95,12 +95,6 @@ INCIDENTS_OF = text(
 )
 """Incidents that a target caused or was hurt by, newest first."""
 
-RESULTS_OF = text(
-    "SELECT r.at_ms, r.duration_us, r.check_no, r.agent_no, r.shape_no, r.outcome, r.samples, r.message "
-    "FROM results r WHERE r.check_no = :number AND r.at_ms >= :start AND r.at_ms < :end ORDER BY r.at_ms, r.agent_no"
-)
-"""One check's raw results in a window, oldest first."""
-
 ROLLUPS_OF = text(
     "SELECT start_ms - start_ms % :span AS at_ms, sum(up) AS up, sum(degraded) AS degraded, sum(down) AS down, "
     "sum(unknown) AS unknown, sum(latency_count) AS latency_count, sum(latency_sum_s) AS latency_sum_s, "

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alerts.model import Incident, Memory, Result, Rules
+from alerts.model import Incident, Memory, Result
 from config.model import Inventory
-from monitor.records import Batch, CheckNow, PendingNotification
+from monitor.records import Batch, CheckNow, PendingNotification, Rollup
 from monitor.store import history, outbox, results, states
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
@@ -216,11 +216,18 @@ class Store:
             async with self._reader.connect() as connection:
                 rules = await history.read_rules(connection)
                 gaps = await history.gaps(connection, rules, imported_ms, first_ms) if rules is not None else []
-        for gap in gaps:
-            found = await history.work_out(self._reader, self._names, rules or Rules({}, {}), gap)
-            await self._write(
-                lambda connection, gap=gap, found=found: history.save(connection, gap, found, self._names.checks)  # type: ignore[misc]
-            )
+        if rules is None or not gaps:
+            return
+        work = history.History(rules, gaps)
+        over: list[Rollup] = []
+        async for result in results.read(self._reader, self._names, work.from_ms, work.to_ms, work.check_nos):
+            over += work.feed(result)
+            if len(over) >= IMPORT_RESULTS:
+                await self.save(Batch(rollups=over))
+                over = []
+        batch = work.finish()
+        batch.rollups = [*over, *batch.rollups]
+        await self._write(lambda connection: work.save(connection, batch, self._names.checks))
 
     async def export_results(self, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
         """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""
@@ -228,15 +235,11 @@ class Store:
             yield result
 
     async def forget_results(self, before_ms: int) -> int:
-        """Delete the results that started before `before_ms`, a few checks at a time; return how many."""
-        with unavailable_as_such():
-            async with self._reader.connect() as connection:
-                groups = await results.check_numbers(connection)
-        forgotten = 0
-        for group in groups:
-            forgotten += await self._write(
-                lambda connection, group=group: results.forget(connection, group, before_ms)  # type: ignore[misc]
-            )
+        """Delete the results that started before `before_ms`, some at a time; return how many."""
+        forgotten, is_more = 0, True
+        while is_more:
+            count, is_more = await self._write(lambda connection: results.forget(connection, before_ms))
+            forgotten += count
         return forgotten
 
 

@@ -67,7 +67,7 @@ class Names:
     def know(self, rows: Iterable[Sequence[Any]]) -> bool:
         """Say whether everything that rows of results refer to is known here."""
         return all(
-            row[2] in self.check_ids and row[3] in self.agent_ids and (row[4] == PLAIN_SHAPE or row[4] in self.shape_of)
+            row[2] in self.check_ids and row[3] in self.agent_ids and (row[5] == PLAIN_SHAPE or row[5] in self.shape_of)
             for row in rows
         )
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
-from sqlalchemy import bindparam, delete, select, text, update
+from sqlalchemy import TextClause, bindparam, delete, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Result, State
 from monitor.store.codec import MILLION, Shape, decode_samples, encode_samples, pack_outcome, unpack_outcome
-from monitor.store.errors import unavailable_as_such
+from monitor.store.errors import StoreError, unavailable_as_such
 from monitor.store.names import PLAIN_SHAPE, Names, checks
 from monitor.store.statements import driver_of, storable
-from monitor.store.tables import results
+from monitor.store.tables import SLOT_MS, results
 
-COLUMNS = ("at_ms", "duration_us", "check_no", "agent_no", "shape_no", "outcome", "samples", "message")
-Row = tuple[int, int, int, int, int, int, bytes, str | None]
+COLUMNS = (
+    "duration_us",
+    "slot",
+    "check_no",
+    "agent_no",
+    "offset_ms",
+    "shape_no",
+    "outcome",
+    "samples",
+    "message",
+)
+Row = tuple[int, int, int, int, int, int, int, bytes, str]
 """One row, in the order of COLUMNS."""
 
+LATEST_MS = SLOT_MS * ((1 << 31) - 1)
+"""Results that claim to be from after the year 2650 are not believed: slots are numbers of 32 bits."""
+_NOT_BELIEVED = "a result of {} starts {} ms after 1970: that is not believed"
 _NEVER_MS = 1 << 62
 SLICE_ROWS = 20_000
 """About how many results are read at a time, to be put in order."""
-_SLICE_FIRST_MS, _SLICE_MOST_MS = 60_000, 30 * 86_400_000
-_FORGET_CHECKS = 100
-"""Of how many checks the old results go in one transaction: the writer must not wait long."""
+_SLICE_SLOTS_FIRST, _SLICE_SLOTS_MOST = 6, 8_640 * 30
+_FORGET_SLOTS = 12
+"""How many slots are emptied in one transaction: the writer must not wait long."""
 
 
 class Packed(NamedTuple):
@@ -66,9 +79,13 @@ def pack(batch: Iterable[Result], names: Names) -> Packed:
                 packed.shapes.add(shape)
                 continue
             shape_no, body = PLAIN_SHAPE, orjson.dumps(dict(samples))
-        line = storable(message) if message else None
+        line = storable(message) if message else ""
+        if at_ms >= LATEST_MS:
+            raise StoreError(_NOT_BELIEVED.format(check, at_ms))
+        slot, offset_ms = divmod(at_ms, SLOT_MS)
         outcome = 0 if state is State.UP and failure is None else pack_outcome(state, failure)
-        rows.append((at_ms, round(duration_s * MILLION), check_no, agent_no, shape_no, outcome, body, line))
+        duration_us = round(duration_s * MILLION)
+        rows.append((duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, body, line))
         if at_ms < known_first.get(check_no, _NEVER_MS):
             packed.first_ms[check_no] = min(at_ms, packed.first_ms.get(check_no, at_ms))
     return packed
@@ -79,21 +96,22 @@ def unpack(row: Sequence[Any], names: Names) -> Result:
 
     Raises CorruptError for a row that no program of ours has written.
     """
-    at_ms, duration_us, check_no, agent_no, shape_no, outcome, body, message = row
+    duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, body, message = row
+    at_ms = slot * SLOT_MS + offset_ms
     state, failure = unpack_outcome(outcome)
     samples = orjson.loads(body) if shape_no == PLAIN_SHAPE else decode_samples(names.shape_of[shape_no], body)
     check, agent = names.check_ids[check_no], names.agent_ids[agent_no]
-    return Result(check, agent, at_ms, duration_us / MILLION, state, failure, message or "", samples)
+    return Result(check, agent, at_ms, duration_us / MILLION, state, failure, message, samples)
 
 
 _INSERT_SQLITE = (
-    "INSERT INTO results (at_ms, duration_us, check_no, agent_no, shape_no, outcome, samples, message) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _INSERT_POSTGRESQL = (
-    "INSERT INTO results (at_ms, duration_us, check_no, agent_no, shape_no, outcome, samples, message) "
-    "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], "
-    "$5::smallint[], $6::smallint[], $7::bytea[], $8::text[]) ON CONFLICT DO NOTHING"
+    "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message) "
+    "SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::smallint[], "
+    "$6::smallint[], $7::smallint[], $8::bytea[], $9::text[]) ON CONFLICT DO NOTHING"
 )
 
 
@@ -129,57 +147,86 @@ async def _copy(connection: AsyncConnection, rows: list[Row]) -> int:
         return int(status.rsplit(" ", 1)[1])
 
 
-# One check's results lie together: going check by check reads what is asked for and nothing else. Left alone, a
-# planner without statistics would read all of the table.
-_SLICE_SQLITE = text(
-    "SELECT r.at_ms, r.duration_us, r.check_no, r.agent_no, r.shape_no, r.outcome, r.samples, r.message "
-    "FROM checks c CROSS JOIN results r "
-    "WHERE r.check_no = c.no AND r.at_ms >= :start AND r.at_ms < :end "
-    "ORDER BY r.at_ms, c.id, r.agent_no"
+_SLICE = text(
+    "SELECT duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message FROM results "
+    "WHERE slot >= :start AND slot < :end"
 )
-_SLICE_POSTGRESQL = text(
-    "SELECT r.at_ms, r.duration_us, r.check_no, r.agent_no, r.shape_no, r.outcome, r.samples, r.message "
-    "FROM checks c CROSS JOIN LATERAL "
-    "(SELECT * FROM results WHERE check_no = c.no AND at_ms >= :start AND at_ms < :end OFFSET 0) r "
-    'ORDER BY r.at_ms, c.id COLLATE "C", r.agent_no'
+"""All results of some slots."""
+
+_FIRST_SLOT = text("SELECT min(slot) FROM results WHERE slot >= :start")
+"""The first slot at or after `start` that holds anything."""
+
+# One look into the key per slot. Left alone, a planner would rather read every check's results of the time.
+_OF_CHECK_SQLITE = text(
+    "WITH RECURSIVE slots(slot) AS (SELECT :start UNION ALL SELECT slot + 1 FROM slots WHERE slot + 1 < :end) "
+    "SELECT r.duration_us, r.slot, r.check_no, r.agent_no, r.offset_ms, r.shape_no, r.outcome, r.samples, r.message "
+    "FROM slots CROSS JOIN results r WHERE r.slot = slots.slot AND r.check_no = :number"
 )
-_NEXT = text(
-    "SELECT min(first) FROM (SELECT (SELECT min(at_ms) FROM results WHERE check_no = c.no AND at_ms >= :start) AS first"
-    " FROM checks c) AS firsts"
+_OF_CHECK_POSTGRESQL = text(
+    "SELECT r.duration_us, r.slot, r.check_no, r.agent_no, r.offset_ms, r.shape_no, r.outcome, r.samples, r.message "
+    "FROM generate_series(CAST(:start AS INTEGER), CAST(:end AS INTEGER) - 1) AS s(slot) CROSS JOIN LATERAL "
+    "(SELECT * FROM results WHERE slot = s.slot AND check_no = :number OFFSET 0) r"
 )
+"""One check's results of some slots."""
 
 
-async def read(engine: AsyncEngine, names: Names, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
-    """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent.
+async def read(
+    engine: AsyncEngine, names: Names, from_ms: int, to_ms: int, check_nos: Collection[int] | None = None
+) -> AsyncIterator[Result]:
+    """Yield the results, of all checks or of those, that started in [from_ms, to_ms), by start, check, then agent.
 
     Reads a slice at a time, each in a transaction of its own: a slow reader does not keep the writer's log from
     being folded back. What is saved behind the reader's back for a time that it has passed is not yielded.
     """
-    start, span = from_ms, _SLICE_FIRST_MS
-    while start < to_ms:
+    slot, last = from_ms // SLOT_MS, -(-min(to_ms, LATEST_MS) // SLOT_MS)
+    span = _SLICE_SLOTS_FIRST
+    while slot < last:
         with unavailable_as_such():
             async with engine.connect() as connection:
-                end = min(start + span, to_ms)
-                statement = _SLICE_POSTGRESQL if connection.dialect.name == "postgresql" else _SLICE_SQLITE
-                rows = (await connection.execute(statement, {"start": start, "end": end})).all()
-                if not names.know(rows):
-                    await names.load(connection)
-                if not rows:
-                    found = await connection.scalar(_NEXT, {"start": end})
-                    end = to_ms if found is None else int(found)
-        for row in rows:
-            yield unpack(row, names)
-        start = end
-        span = max(1, min(span * 4, span * SLICE_ROWS // len(rows) if rows else span, _SLICE_MOST_MS))
+                first = await connection.scalar(_FIRST_SLOT, {"start": slot})
+                if first is None or first >= last:
+                    return
+                slot = min(first + span, last)
+                rows = await fetch(connection, names, _SLICE, {"start": first, "end": slot})
+        found = [unpack(row, names) for row in rows if check_nos is None or row[2] in check_nos]
+        found.sort(key=_export_order)
+        for result in found:
+            if from_ms <= result.at_ms < to_ms:
+                yield result
+        span = max(1, min(span * 4, span * SLICE_ROWS // max(len(rows), 1), _SLICE_SLOTS_MOST))
 
 
-async def forget(connection: AsyncConnection, check_nos: Sequence[int], before_ms: int) -> int:
-    """Delete the results of those checks that started before `before_ms`; return how many."""
-    statement = delete(results).where(results.c.check_no.in_(check_nos), results.c.at_ms < before_ms)
-    return (await connection.execute(statement)).rowcount
+async def read_check(connection: AsyncConnection, names: Names, number: int, from_ms: int, to_ms: int) -> list[Result]:
+    """Return one check's results that started in [from_ms, to_ms), oldest first; meant for hours, not for years."""
+    statement = _OF_CHECK_POSTGRESQL if connection.dialect.name == "postgresql" else _OF_CHECK_SQLITE
+    window = {"number": number, "start": from_ms // SLOT_MS, "end": -(-to_ms // SLOT_MS)}
+    found = [unpack(row, names) for row in await fetch(connection, names, statement, window)]
+    return sorted((result for result in found if from_ms <= result.at_ms < to_ms), key=_export_order)
 
 
-async def check_numbers(connection: AsyncConnection) -> list[Sequence[int]]:
-    """Return the numbers of all checks, in groups of a size that one transaction may hold."""
-    numbers = list(await connection.scalars(select(checks.c.no).order_by(checks.c.no)))
-    return [numbers[i : i + _FORGET_CHECKS] for i in range(0, len(numbers), _FORGET_CHECKS)]
+async def fetch(
+    connection: AsyncConnection, names: Names, statement: TextClause, window: Mapping[str, int]
+) -> Sequence[Sequence[Any]]:
+    """Return rows of results, with all that they refer to in `names`."""
+    rows = (await connection.execute(statement, window)).all()
+    if not names.know(rows):
+        await names.load(connection)
+    return rows
+
+
+def _export_order(result: Result) -> tuple[int, str, str]:
+    return result.at_ms, result.check, result.agent
+
+
+async def forget(connection: AsyncConnection, before_ms: int) -> tuple[int, bool]:
+    """Delete some of the results that started before `before_ms`; return how many, and whether there are more."""
+    first = await connection.scalar(_FIRST_SLOT, {"start": 0})
+    slot, offset_ms = divmod(before_ms, SLOT_MS)
+    if first is None or first > slot:
+        return 0, False
+    end = min(first + _FORGET_SLOTS, slot)
+    old = results.c.slot < end
+    if end == slot:
+        old |= (results.c.slot == slot) & (results.c.offset_ms < offset_ms)
+    done = await connection.execute(delete(results).where(old))
+    return done.rowcount, end < slot

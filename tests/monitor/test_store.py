@@ -64,7 +64,7 @@ async def test_a_result_that_is_there_is_left_as_it_is(store: Store) -> None:
     await store.save(Batch(results=[result]))
     other = result._replace(state=State.DOWN, failure=Failure.TIMEOUT, message="other")
     await store.save(Batch(results=[other, other, result._replace(agent="hn-2")]))
-    assert await exported(store) == [result, result._replace(agent="hn-2")]
+    assert await exported(store) == [result._replace(agent="hn-2"), result]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
@@ -108,6 +108,14 @@ async def test_text_that_no_database_takes_is_made_storable(store: Store) -> Non
     result = http_result("a/http", START_MS, random.Random(1))._replace(message="a\0b \ud800 c")
     await store.save(Batch(results=[result]))
     assert [r.message for r in await exported(store)] == ["a\ufffdb ? c"]
+
+
+async def test_a_result_from_the_far_future_is_refused(store: Store) -> None:
+    result = http_result("a/http", ((1 << 31) - 1) * 10_000, random.Random(1))
+    with pytest.raises(StoreError, match="not believed"):
+        await store.import_results([result])
+    await store.import_results([result._replace(at_ms=result.at_ms - 1)])
+    assert len(await exported(store, to_ms=1 << 50)) == 1
 
 
 async def test_any_number_of_shapes_is_stored(store: Store) -> None:

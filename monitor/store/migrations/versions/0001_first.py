@@ -98,15 +98,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "results",
-        sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("duration_us", sa.BigInteger(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
         sa.Column("check_no", sa.Integer(), nullable=False),
         sa.Column("agent_no", sa.Integer(), nullable=False),
+        sa.Column("offset_ms", sa.SmallInteger(), nullable=False),
         sa.Column("shape_no", sa.SmallInteger(), nullable=False),
         sa.Column("outcome", sa.SmallInteger(), nullable=False),
         sa.Column("samples", sa.LargeBinary(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("check_no", "at_ms", "agent_no", name="pk_results"),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("slot", "check_no", "offset_ms", "agent_no", name="pk_results"),
         sqlite_with_rowid=False,
     )
     op.create_table(
