@@ -5,9 +5,10 @@ explained (and joins what explains it) by
 
 - a needed parent that fails: all alternatives of an entry of `depends_on` are down, or not known to be well again
   since an incident of theirs. It joins their incident, or the one that they have themselves joined: one cause;
-- the link that it is a member of: a link's channels never open incidents of their own;
-- of a group: members that have, or have joined, an incident. Of a link: members that are down, when incidents of
-  others explain every one of them.
+- the link that it is a member of, if it is down: a link's channels open no incidents of their own. It joins the
+  link's own incident, or that of the link's parents, but not what the link has joined for another channel's sake;
+- of a group: members that have, or have joined, an incident. Of a link: members that are down, when each of them is
+  explained by what it depends on or consists of itself.
 
 What explains it may have no incident yet, because it waits itself or flaps: then the target is held until it has one,
 or has recovered. A target with parents that nothing explains asks them (`RunNow`) and waits: it opens its own
@@ -144,8 +145,9 @@ class Incidents:
         They are those that explain one opened for want of an answer, begun before that and known after it, and
         those of the link that the target has become a member of by a reload.
         """
-        if self._topology.links[target]:
-            return list(self._incidents_above(target))
+        above = self._incidents_above(target)
+        if above:
+            return list(above)
         if not self.register.was_unanswered(target):
             return []
         incidents = self._memory.incidents
@@ -192,9 +194,13 @@ class Incidents:
         incidents = self._incidents_of_all(failed, target) or self._incidents_above(target)
         if incidents:
             return Explanation(incidents, is_held=False, is_fresh=False)
-        by_members = self._explain_by_members(target)
-        is_held = bool(failed or self._topology.links[target]) or by_members.is_held
+        by_members = self._explain_by_members(target, {})
+        is_held = bool(failed or self._links(target)) or by_members.is_held
         return by_members._replace(is_held=is_held and not by_members.incidents)
+
+    def _links(self, target: str) -> tuple[str, ...]:
+        """Return the links that answer for a target that is down; one only short of members counts as up in them."""
+        return self._topology.links[target] if self._situation.trouble(target) == OUTAGE else ()
 
     def _incidents_above(self, target: str) -> tuple[str, ...]:
         """Return the incidents of the links that the target is part of: their own, or those of their parents.
@@ -203,7 +209,7 @@ class Incidents:
         """
         found: dict[str, None] = {}
         seen: dict[str, None] = {}
-        todo = list(self._topology.links[target])
+        todo = list(self._links(target))
         while todo:
             link = todo.pop()
             if link not in seen:
@@ -221,26 +227,29 @@ class Incidents:
             found.pop(own, None)
         return tuple(found)
 
-    def _explain_by_members(self, target: str) -> Explanation:
+    def _explain_by_members(self, target: str, seen: dict[str, tuple[str, ...]]) -> Explanation:
+        """Say what members explain: `seen` is what is known already of those that are reached over many ways."""
         troubled = [m for m in self._topology.members[target] if self._situation.trouble(m) == OUTAGE]
         is_group = self._rules[target].type != "link"
         if not troubled or (not is_group and self._situation.own_checks_are_down(target)):
             is_fresh = bool(self._topology.members[target] and self.register.incidents_of(target))
             return Explanation((), is_held=False, is_fresh=is_fresh)
-        # A member of a link with an incident of its own had that before it was a member: it explains nothing.
-        explained = {
-            member: self._incidents_of_all((member,), target)
-            if is_group or member not in self.register.by_cause
-            else ()
-            for member in troubled
-        }
-        incidents = tuple(dict.fromkeys(id_ for ids in explained.values() for id_ in ids))
+        own = self.register.by_cause.get(target)
+        explained = {m: self.register.incidents_of(m) if is_group else self._causes_below(m, seen) for m in troubled}
+        incidents = tuple(dict.fromkeys(id_ for ids in explained.values() for id_ in ids if id_ != own))
         unexplained = [member for member in troubled if not explained[member]]
         if incidents and (is_group or not unexplained):
             return Explanation(incidents, is_held=False, is_fresh=False)
         is_held = bool(unexplained) if is_group else any(map(self._is_undecided, unexplained))
         is_fresh = any(not self.register.is_hurt(member) for member in unexplained)
         return Explanation((), is_held, is_fresh)
+
+    def _causes_below(self, member: str, seen: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the incidents that explain a link's member by what it depends on or consists of itself."""
+        if member not in seen:
+            by_parents = self._incidents_of_all(self._failed_parents(member), member)
+            seen[member] = by_parents or self._explain_by_members(member, seen).incidents
+        return seen[member]
 
     def _is_undecided(self, member: str) -> bool:
         """Say whether it is still open if parents explain a link's member: its own, or those of its members."""
@@ -297,11 +306,11 @@ class Incidents:
     def _stir(self, target: str) -> None:
         """Let those be decided about again whose trouble this target may explain."""
         topology, register = self._topology, self.register
-        for neighbours in (topology.children, topology.members, topology.containers):
-            for other in neighbours[target]:
-                may_merge = register.was_unanswered(other) or (other in register.by_cause and topology.links[other])
-                if other in self._memory.waiting or register.is_hurt(other) or may_merge:
-                    self._todo.append(other)
+        # What a link waits for may be deep below it, so all that the target is part of is asked, at every height.
+        for other in (*topology.children[target], *topology.members[target], *topology.above(target)):
+            may_merge = register.was_unanswered(other) or (other in register.by_cause and topology.links[other])
+            if other in self._memory.waiting or register.is_hurt(other) or may_merge:
+                self._todo.append(other)
 
     def _wait(self, target: str, waiting: Waiting) -> None:
         self._stop_waiting(target)

@@ -49,6 +49,7 @@ class Register:
         self._memory = memory
         self._changes: dict[str, IncidentChange] = {}
         self._closed: dict[str, Incident] = {}
+        self._born: set[str] = set()
         self._to_announce: dict[str, None] = {}
         self.by_cause = {incident.target: id_ for id_, incident in memory.incidents.items()}
         self._hurting: dict[str, dict[str, None]] = {}
@@ -145,6 +146,8 @@ class Register:
         self._change(
             replace(incident, phase=IncidentPhase.RESOLVED, resolved_ms=now_ms), TimelineEntry(now_ms, what, detail)
         )
+        if self._changes.get(incident_id) is IncidentChange.OPENED:
+            self._born.add(incident_id)
         self._changes[incident_id] = IncidentChange.RESOLVED
         self._closed[incident_id] = closed = self._memory.incidents.pop(incident_id)
         del self.by_cause[incident.target]
@@ -163,11 +166,14 @@ class Register:
         events: list[Event] = []
         for id_, change in self._changes.items():
             closed = self._closed.get(id_)
+            if closed is not None and id_ in self._born:
+                events.append(IncidentEvent(IncidentChange.OPENED, now_ms, closed))
             events.append(IncidentEvent(change, now_ms, closed or self._memory.incidents[id_]))
             if closed is not None:
                 self._forget(closed)
         self._changes.clear()
         self._closed.clear()
+        self._born.clear()
         return events + notifications
 
     def _announcements(self, now_ms: int) -> list[Event]:

@@ -56,14 +56,11 @@ class Topology:
 
     def with_members(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the targets and their members, and the members of these, each once."""
-        found: dict[str, None] = {}
-        todo = list(targets)[::-1]
-        while todo:
-            target = todo.pop()
-            if target not in found:
-                found[target] = None
-                todo.extend(reversed(self.members[target]))
-        return tuple(found)
+        return _closure(targets, self.members)
+
+    def above(self, target: str) -> tuple[str, ...]:
+        """Return all that the target is part of, directly or through others, each once."""
+        return _closure(self.containers[target], self.containers)
 
     def is_covered(self, target: str, now_ms: int) -> bool:
         """Say whether a maintenance window or a silence in force mutes the target."""
@@ -123,6 +120,17 @@ def _close(node: str, path: list[str], component: dict[str, int]) -> None:
         component[member] = number
         if member == node:
             return
+
+
+def _closure(starts: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    todo = list(starts)[::-1]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found[node] = None
+            todo.extend(reversed(edges[node]))
+    return tuple(found)
 
 
 def _existing(ids: Iterable[str], targets: Mapping[str, TargetRule]) -> tuple[str, ...]:

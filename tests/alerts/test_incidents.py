@@ -92,6 +92,24 @@ def test_a_channel_lost_on_its_own_after_another_was_explained_opens_the_link_s_
     assert kinds(events) == [("opened", "core"), ("opened", "l")]
 
 
+def test_a_link_in_a_link_that_is_only_short_of_members_stands_for_itself():
+    rules = watch(*CHANNELS, link("inner", "m1", "m2"), endpoint("b"), link("outer", "inner", "b"))
+    letters = results("m2/http", "u" * 12, 1) + results("b/http", "u" * 12, 2)
+    events = play(rules, results("m1/http", "u" + "d" * 11), letters)
+    assert opened(events) == [("inner", 30.03, ("m1",))]
+
+
+def test_a_channel_of_several_links_is_trouble_of_each():
+    rules = watch(endpoint("a", type_="link"), link("x", "a"), link("y", "a"))
+    assert opened(play(rules, results("a/http", "udddd"))) == [("x", 30.03, ("a",)), ("y", 30.03, ("a",))]
+
+
+def test_a_link_of_links_hears_of_an_answer_deep_below_it():
+    rules = watch(endpoint("p"), endpoint("a", "p", type_="link"), link("inner", "a"), link("outer", "inner"))
+    events = play(rules, results("p/http", "u" * 9, 5), results("a/http", "udddddddd"))
+    assert opened(events) == [("outer", 35.03, ("inner", "a"))]
+
+
 def test_a_group_joins_the_incidents_of_its_members():
     rules = watch(endpoint("a"), endpoint("b"), group("g", "a", "b", need=1))
     events = play(rules, results("a/http", "uddddd"), results("b/http", "uuuddd", 1))
