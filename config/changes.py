@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.model import Check, Inventory
 
@@ -46,6 +46,5 @@ def compare(old: Inventory, new: Inventory) -> Changes:
 def _is_same(before: Check, after: Check) -> bool:
     # A kind's parameters may keep what they have prepared (a request, a resolved rule) in private attributes,
     # which are no part of what was configured: only the public ones are compared.
-    mine, yours = dict(before.__dict__), dict(after.__dict__)
-    mine["params"], yours["params"] = mine["params"].__dict__, yours["params"].__dict__
-    return mine == yours
+    same_params = before.params.__dict__ == after.params.__dict__
+    return same_params and replace(before, params=None) == replace(after, params=None)

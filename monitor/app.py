@@ -83,6 +83,7 @@ class Monitor:
 
         Raises ConfigError, StoreUnavailableError or StoreInUseError.
         """
+        gc.disable()  # until the start: almost all that is made here stays
         inventory = await asyncio.to_thread(load, directory, environ=os.environ)
         store = await Store.open(inventory.settings.store)
         try:
@@ -126,8 +127,8 @@ class Monitor:
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
         self._coarse.start()
         # What is here now stays: the collector need not walk through it again and again while checks are due.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         self._schedule.run(self._jobs)
         log.info("monitoring", checks=len(self._jobs), targets=len(self.inventory.targets), listen=f"{host}:{port}")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Iterable, Mapping
+from math import nan
 
 from alerts.model import CheckState, Result, State
 from monitor.jobs import Job
@@ -69,7 +70,7 @@ class Recent:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self.jobs = jobs
         self.last: dict[str, Result] = {}
-        self._sparks: dict[str, deque[float | None]] = {}
+        self._sparks: dict[str, array[float]] = {}
         self._latest: dict[str, tuple[float | None, float | None]] = {}
         self._open: dict[tuple[str, int], _Open] = {}
         self._touched_checks: set[str] = set()
@@ -78,7 +79,7 @@ class Recent:
     def restore(self, now: Iterable[CheckNow]) -> None:
         """Take up the latencies that were saved."""
         for row in now:
-            self._sparks[row.check] = deque(row.spark, maxlen=SPARK_POINTS)
+            self._sparks[row.check] = array("f", (nan if point is None else point for point in row.spark))
             self._latest[row.check] = (row.latency_s, row.loss_ratio)
 
     def add(self, result: Result, *, to_spark: bool = True) -> None:
@@ -93,8 +94,10 @@ class Recent:
             self.last[check] = result
             spark = self._sparks.get(check)
             if spark is None:
-                spark = self._sparks[check] = deque(maxlen=SPARK_POINTS)
-            spark.append(latency_s)
+                spark = self._sparks[check] = array("f")
+            spark.append(nan if latency_s is None else latency_s)
+            if len(spark) > SPARK_POINTS:
+                del spark[0]
             self._latest[check] = (latency_s, loss_ratio)
             self._touched_checks.add(check)
         bucket = (check, result.at_ms - result.at_ms % ROLLUP_MS)
@@ -107,7 +110,9 @@ class Recent:
     def check_now(self, check: str, state: CheckState) -> CheckNow:
         """Return the check as it is now."""
         latency_s, loss_ratio = self._latest.get(check, (None, None))
-        return CheckNow(check, state, latency_s, loss_ratio, tuple(self._sparks.get(check, ())))
+        # NaN is the one number that is not equal to itself.
+        spark = tuple(point if point == point else None for point in self._sparks.get(check, ()))  # noqa: PLR0124
+        return CheckNow(check, state, latency_s, loss_ratio, spark)
 
     def take_touched_checks(self) -> set[str]:
         """Return the checks that had a result since this was last asked."""

@@ -141,7 +141,7 @@ def _inventory(found: Mapping[str, Any], rows: Iterable[Any]) -> Inventory:
             timezone=found.get("timezone", Settings().timezone), language=found.get("language", "vi")
         ),
         targets={
-            row.id: Target.model_construct(
+            row.id: Target(
                 id=row.id,
                 type=row.type,
                 service_hours=row.service_hours,
