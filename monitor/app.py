@@ -78,13 +78,11 @@ class Monitor:
         self._stopping = False
 
     @classmethod
-    async def open(cls, directory: Path) -> Monitor:
-        """Read the configuration, open and lock the store, and take up where the last run ended.
+    async def open(cls, directory: Path, inventory: Inventory) -> Monitor:
+        """Open and lock the store, and take up where the last run ended; `directory` is read again on reload.
 
-        Raises ConfigError, StoreUnavailableError or StoreInUseError.
+        Raises StoreUnavailableError or StoreInUseError.
         """
-        gc.disable()  # until the start: almost all that is made here stays
-        inventory = await asyncio.to_thread(load, directory, environ=os.environ)
         store = await Store.open(inventory.settings.store)
         try:
             await store.take_lock(f"{socket.gethostname()} pid {os.getpid()} agent {inventory.settings.agent}")
@@ -227,16 +225,16 @@ class Monitor:
         ]
 
 
-async def serve(directory: Path) -> None:
-    """Run a monitor until SIGTERM or SIGINT; SIGHUP reloads.
+async def serve(directory: Path, inventory: Inventory) -> None:
+    """Run a monitor on what `directory` says until SIGTERM or SIGINT; SIGHUP reads it again.
 
-    Raises ConfigError, StoreUnavailableError or StoreInUseError when it cannot start.
+    Raises StoreUnavailableError or StoreInUseError when it cannot start.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    monitor = await Monitor.open(directory)
+    monitor = await Monitor.open(directory, inventory)
     background: set[asyncio.Task[list[str]]] = set()
 
     def reload() -> None:

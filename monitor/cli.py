@@ -103,16 +103,19 @@ def agent(config: Config) -> None:
 
 
 def _serve(config: Path) -> None:
-    from config.errors import ConfigError
+    import gc
+
+    # Almost all that is made until the start stays: the collector would walk through it in vain. And the engine is
+    # imported after the configuration is read, because it then fills the memory that the reading leaves behind.
+    gc.disable()
+    inventory = load_inventory(config)
     from monitor.app import serve
     from monitor.logs import set_up_logs
     from monitor.store import StoreInUseError, StoreUnavailableError
 
     set_up_logs()
     try:
-        run(serve(config))
-    except ConfigError as error:
-        fail(WRONG_USE, *(str(problem) for problem in error.problems))
+        run(serve(config, inventory))
     except StoreInUseError as error:
         fail(WRONG_USE, str(error))
     except (StoreUnavailableError, OSError) as error:

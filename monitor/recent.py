@@ -17,10 +17,21 @@ ROLLUP_MS = 300_000
 class _Open:
     """The rollup of one check that is still being added to."""
 
-    __slots__ = ("counts", "latency_count", "latency_max", "latency_min", "latency_sum", "loss_count", "loss_sum")
+    __slots__ = (
+        "degraded",
+        "down",
+        "latency_count",
+        "latency_max",
+        "latency_min",
+        "latency_sum",
+        "loss_count",
+        "loss_sum",
+        "unknown",
+        "up",
+    )
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(State, 0)
+        self.up = self.degraded = self.down = self.unknown = 0
         self.latency_count = 0
         self.latency_sum = 0.0
         self.latency_min: float | None = None
@@ -29,7 +40,15 @@ class _Open:
         self.loss_sum = 0.0
 
     def add(self, state: State, latency_s: float | None, loss_ratio: float | None) -> None:
-        self.counts[state] += 1
+        match state:
+            case State.UP:
+                self.up += 1
+            case State.DEGRADED:
+                self.degraded += 1
+            case State.DOWN:
+                self.down += 1
+            case State.UNKNOWN:
+                self.unknown += 1
         if latency_s is not None:
             self.latency_count += 1
             self.latency_sum += latency_s
@@ -42,14 +61,13 @@ class _Open:
             self.loss_sum += loss_ratio
 
     def rollup(self, check: str, start_ms: int) -> Rollup:
-        counts = self.counts
         return Rollup(
             check,
             start_ms,
-            counts[State.UP],
-            counts[State.DEGRADED],
-            counts[State.DOWN],
-            counts[State.UNKNOWN],
+            self.up,
+            self.degraded,
+            self.down,
+            self.unknown,
             self.latency_count,
             self.latency_sum,
             self.latency_min,
