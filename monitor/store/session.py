@@ -119,9 +119,12 @@ class Session:
         """Wait for the transaction in progress, then close and release the lock."""
         async with self._turn:
             connection, self._connection = self._connection, None
-            if connection is not None:
-                await connection.invalidate()
-                await connection.close()
+            try:
+                with unavailable_as_such():
+                    if connection is not None:
+                        await connection.close()
+            except StoreUnavailableError:
+                pass  # it was broken already
             await self._engine.dispose()
             if self._lock_file is not None:
                 os.close(self._lock_file)
