@@ -69,7 +69,7 @@ class Batch:
 
     Attributes:
         results: inserted; one that is there already (same check, agent and start) is left as it is.
-        transitions: inserted; one that is there already (same subject and detected_at) is left as it is.
+        transitions: inserted; one that is there already (same subject, detected_at and new state) is left as it is.
         incidents: inserted or replaced by id.
         notifications: inserted as pending; one that is there already (same incident, kind, receiver and
             at_ms) is left as it is.

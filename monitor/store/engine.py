@@ -28,7 +28,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16384",
+    "PRAGMA cache_size = -8192",
     "PRAGMA wal_autocheckpoint = 8192",  # pages: 16 MiB, so that a page is written back once for many changes
     "PRAGMA journal_size_limit = 67108864",
 )

@@ -252,7 +252,7 @@ transitions = Table(
     Column("before", SmallInteger, nullable=False),
     Column("after", SmallInteger, nullable=False),
     Column("reason", String, nullable=False),
-    PrimaryKeyConstraint("kind", "subject", "detected_ms"),
+    PrimaryKeyConstraint("kind", "subject", "detected_ms", "after"),
     Index("ix_transitions_detected_ms", "detected_ms"),
     sqlite_with_rowid=False,
 )

@@ -1,4 +1,4 @@
-"""C10 for `icmp` and `stamp`: silence is a loss, reported within the time-out and 0.1 s, and never a round trip of 0."""
+"""C10 for `icmp` and `stamp`: silence is a loss, told within the time-out and 0.1 s, and never a round trip of 0."""
 
 import socket
 from collections.abc import Iterator

@@ -184,7 +184,7 @@ def upgrade() -> None:
         sa.Column("before", sa.SmallInteger(), nullable=False),
         sa.Column("after", sa.SmallInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "subject", "detected_ms", name="pk_transitions"),
+        sa.PrimaryKeyConstraint("kind", "subject", "detected_ms", "after", name="pk_transitions"),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_transitions_detected_ms", "transitions", ["detected_ms"], unique=False)
