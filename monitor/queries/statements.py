@@ -42,13 +42,14 @@ CHECK_STATES_OF = text(CHECK_STATES.text + " WHERE check_no IN :numbers").bindpa
 OPENING_TRANSITIONS = text(
     "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
     "ON t.kind = 'check' AND t.subject = c.id AND t.detected_ms = (SELECT max(u.detected_ms) FROM transitions u "
-    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start) WHERE c.removed_ms IS NULL"
+    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start) WHERE c.removed_ms IS NULL "
+    "ORDER BY t.detected_ms, t.at_ms"
 )
 """The last transition of each check that was known before `start`: one look into the key per check."""
 
 LATER_TRANSITIONS = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
-    "WHERE detected_ms >= :start AND at_ms < :end AND kind = 'check' ORDER BY detected_ms"
+    "WHERE detected_ms >= :start AND at_ms < :end AND kind = 'check' ORDER BY detected_ms, at_ms"
 )
 """Transitions of checks that say something about [start, end) and were not known before it."""
 
@@ -62,20 +63,20 @@ TRANSITIONS_OF_CHECKS = text(
     "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
     "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
     "max(u.detected_ms) FROM transitions u WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) "
-    "WHERE c.id IN :checks ORDER BY t.detected_ms"
+    "WHERE c.id IN :checks ORDER BY t.detected_ms, t.at_ms"
 ).bindparams(bindparam("checks", expanding=True, type_=String))
 """The two before together, of some checks."""
 
 TRANSITIONS_OF = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
     "WHERE (kind = 'target' AND subject = :target) OR (kind = 'check' AND subject IN :checks) "
-    "ORDER BY detected_ms DESC, kind, subject LIMIT :most"
+    "ORDER BY detected_ms DESC, at_ms DESC, kind, subject LIMIT :most"
 ).bindparams(bindparam("checks", expanding=True, type_=String))
 """Transitions of a target and its checks, newest first."""
 
 TRANSITIONS = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
-    "WHERE detected_ms >= :start AND detected_ms < :end ORDER BY detected_ms DESC, kind, subject LIMIT :most"
+    "WHERE detected_ms >= :start AND detected_ms < :end ORDER BY detected_ms DESC, at_ms DESC, kind, subject LIMIT :most"
 )
 """Transitions that became known in [start, end), newest first."""
 
