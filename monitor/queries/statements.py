@@ -76,7 +76,8 @@ TRANSITIONS_OF = text(
 
 TRANSITIONS = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
-    "WHERE detected_ms >= :start AND detected_ms < :end ORDER BY detected_ms DESC, at_ms DESC, kind, subject LIMIT :most"
+    "WHERE detected_ms >= :start AND detected_ms < :end "
+    "ORDER BY detected_ms DESC, at_ms DESC, kind, subject LIMIT :most"
 )
 """Transitions that became known in [start, end), newest first."""
 
