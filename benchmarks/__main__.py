@@ -30,12 +30,19 @@ def writer() -> Iterable[Row]:
     return module.run()
 
 
+def reading() -> Iterable[Row]:
+    from benchmarks import reading as module
+
+    return module.run()
+
+
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "cpu": checks.cpu_per_check,
     "lateness": checks.lateness,
     "rtt": rtt_error,
     "memory": checks.memory,
     "writer": writer,
+    "reading": reading,
     "fault": checks.fault_to_notification,
     "cold": checks.cold_start,
 }

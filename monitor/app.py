@@ -51,7 +51,7 @@ class Monitor:
 
     """
 
-    def __init__(self, directory: Path, inventory: Inventory, store: Store, core: Core) -> None:
+    def __init__(self, directory: Path, inventory: Inventory, store: Store, spool: Spool, core: Core) -> None:
         settings = inventory.settings
         self._directory = directory
         self.inventory = inventory
@@ -65,11 +65,9 @@ class Monitor:
         self._inbox = Inbox(settings.queue)
         self._runner = Runner(self.resources, self.agent, settings.seats, self._inbox.put)
         self._schedule = Schedule(self._runner.start)
-        self._spool = Spool(Path(settings.spool), SPOOL_LIMIT_BYTES)
+        self._spool = spool
         self._dispatcher = Dispatcher(store, inventory)
-        self._writer = Writer(
-            self._inbox, core, self._recent, store, self._spool, self._schedule, self._dispatcher.wake
-        )
+        self._writer = Writer(self._inbox, core, self._recent, store, spool, self._schedule, self._dispatcher.wake)
         self._registry = engine_registry(self._figures())
         self._coarse = AsyncIOScheduler(timezone="UTC")
         self._web: web.AppRunner | None = None
@@ -87,8 +85,11 @@ class Monitor:
         try:
             await store.take_lock(f"{socket.gethostname()} pid {os.getpid()} agent {inventory.settings.agent}")
             await store.sync_inventory(inventory)
+            spool = Spool(Path(inventory.settings.spool), SPOOL_LIMIT_BYTES)
+            # What waits there is newer than what the store remembers: the core must not begin from an older memory.
+            await _deliver(spool, store)
             memory, now = await store.load_memory()
-            monitor = cls(directory, inventory, store, Core(rules_of(inventory), memory))
+            monitor = cls(directory, inventory, store, spool, Core(rules_of(inventory), memory))
             await monitor._recover(now)
         except BaseException:
             await store.aclose()
@@ -223,6 +224,12 @@ class Monitor:
             ("counter", "thongsuot_notifications_failed", "Failed tries", lambda: self._dispatcher.failed),
             ("counter", "thongsuot_notifications_given_up", "Given up", lambda: self._dispatcher.given_up),
         ]
+
+
+async def _deliver(spool: Spool, store: Store) -> None:
+    for token, batch in spool.drain():
+        await store.save(batch)
+        spool.done(token)
 
 
 async def serve(directory: Path, inventory: Inventory) -> None:

@@ -4,12 +4,17 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
 
+from alerts.model import CheckState, Incident, Result, State, TargetState
+from monitor.records import Batch, CheckNow, TargetNow
+from monitor.spool import Spool
 from monitor.store import Store
+from probes.model import Failure
 from tests.dashboards.browser import chromium, visiting
 from tests.journey.product import Product, child_of, service, until
 
@@ -222,3 +227,31 @@ async def test_what_is_exported_is_what_is_imported(tmp_path: Path) -> None:
         first = (await product.cli("replay", str(out)))[1]
         assert '"to":"up"' in first
         assert (await product.cli("replay", str(out)))[1] == first
+
+
+async def test_what_waits_in_the_spool_is_delivered_before_the_monitor_begins(tmp_path: Path) -> None:
+    """A monitor that died while the store was away left the newest of what it knew on disk."""
+    async with service() as served:
+        product = Product(tmp_path, served)
+        at_ms = time.time_ns() // 1_000_000 - 5_000
+        left = Result(
+            "dan-cu/http", "local", at_ms, 0.1, State.DOWN, Failure.HTTP_STATUS, "status = 503", {"status": 503}
+        )
+        incident = Incident("SC-2026-0007", "dan-cu", 1, at_ms, at_ms, "http_status", announced=("noc",))
+        down = CheckState(State.DOWN, at_ms, "http_status", "status = 503", at_ms)
+        spool = Spool(tmp_path / "spool", 1 << 20)
+        spool.append(
+            Batch(
+                results=[left],
+                incidents=[incident],
+                checks=[CheckNow("dan-cu/http", down, 0.1, None, (0.1,))],
+                targets=[TargetNow("dan-cu", TargetState(State.DOWN, at_ms, "http_status"))],
+            )
+        )
+        spool.close()
+        async with product.running("monitor"):
+            await until(product.is_ready, "the monitor is ready")
+            # It is up in truth: the incident that only the spool knew of is the one that ends.
+            told = await until(lambda: served.told, "the end is told")
+        assert (told[0]["kind"], told[0]["incident"]) == ("resolved", "SC-2026-0007")
+        assert ("dan-cu/http", "local", at_ms) in await results_of(product)
