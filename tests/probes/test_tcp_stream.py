@@ -58,7 +58,7 @@ async def test_the_last_address_says_what_befell_them():
 
 @pytest.mark.parametrize("lifted", [False, True])
 async def test_more_than_the_kernel_takes_at_once_is_sent_when_the_peer_reads(lifted):
-    data = b"x" * 32_000_000  # the kernel's two buffers may grow to a third of this
+    data = b"x" * 64_000_000  # more than the kernel's two buffers may grow to (tcp_rmem, tcp_wmem)
     came = asyncio.get_running_loop().create_future()
     go = asyncio.Event()
 
