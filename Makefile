@@ -23,9 +23,9 @@ bench: $(VENV)/.dev
 
 # Written anew by hand when a dependency changes: needs uv.
 lock:
-	uv pip compile --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	uv pip compile --upgrade --generate-hashes --no-strip-extras --all-extras --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 pyproject.toml --group build -o requirements/run.lock
-	uv pip compile --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	uv pip compile --upgrade --generate-hashes --no-strip-extras --all-extras --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 pyproject.toml --group build --group dev -o requirements/dev.lock
 
 $(VENV)/.run: requirements/run.lock pyproject.toml
