@@ -120,7 +120,7 @@ class Monitor:
         await self._web.setup()
         await web.TCPSite(self._web, host.strip("[]"), int(port)).start()
         self._tasks = [
-            asyncio.create_task(self._writer.run(), name="writer"),
+            asyncio.create_task(self._writer.run(), name="writer"),  # the first: `stop` waits for it
             asyncio.create_task(self._dispatcher.run(), name="dispatcher"),
         ]
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
@@ -143,6 +143,10 @@ class Monitor:
         self._stopping = True
         self._schedule.stop()
         await self._runner.aclose()
+        self._writer.end()
+        if self._tasks:
+            # Cancelled in the middle of a save, the writer would lose what it has in hand.
+            await asyncio.wait(self._tasks[:1], timeout=STOP_GRACE_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -91,17 +91,22 @@ class Writer:
         self._deferred: list[Event] = []
         self._gathered: list[Result] = []
         self._gathered_at = 0.0
+        self._is_ending = False
         self.saved = 0
         self.spooled = 0
         self.store_available = True
         self.saved_at_ms = 0
 
     async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
+        """Write until told to end. Cancelling may lose what is being saved."""
+        while not self._is_ending:
             await self.write()
             if len(self._inbox) < BATCH_RESULTS:
                 await asyncio.sleep(PAUSE_S)
+
+    def end(self) -> None:
+        """Let `run` return once it has saved what it has in hand; `drain` then saves the rest."""
+        self._is_ending = True
 
     async def drain(self) -> None:
         """Save everything that is left, and the latest of every check: the last thing before a clean stop."""
