@@ -21,6 +21,7 @@ from config.loader import load
 from config.model import Inventory
 from config.rules import rules_of
 from monitor.dispatch import Dispatcher
+from monitor.heartbeats import Heartbeats
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
 from monitor.listener import create_listener
@@ -31,6 +32,8 @@ from monitor.runner import Runner
 from monitor.schedule import Schedule
 from monitor.spool import Spool
 from monitor.store import Store
+from probes.heartbeat_book import KEY as HEARTBEATS
+from probes.heartbeat_book import Book
 from probes.model import Resources
 
 log = structlog.get_logger()
@@ -47,6 +50,7 @@ class Monitor:
     Attributes:
         agent: id that its results carry.
         resources: what its probes share.
+        heartbeats: hears the jobs that say of themselves that they ran.
         inventory: the configuration in force.
 
     """
@@ -65,6 +69,7 @@ class Monitor:
         self._inbox = Inbox(settings.queue)
         self._runner = Runner(self.resources, self.agent, settings.seats, self._inbox.put)
         self._schedule = Schedule(self._runner.start)
+        self.heartbeats = Heartbeats(self.resources.get(HEARTBEATS, Book), store, self._schedule.run_now)
         self._spool = spool
         self._dispatcher = Dispatcher(store, inventory)
         self._writer = Writer(self._inbox, core, self._recent, store, spool, self._schedule, self._dispatcher.wake)
@@ -90,6 +95,7 @@ class Monitor:
             await _deliver(spool, store)
             memory, now = await store.load_memory()
             monitor = cls(directory, inventory, store, spool, Core(rules_of(inventory), memory))
+            await monitor.heartbeats.open(await store.last_beat_ms(), _now_ms())
             await monitor._recover(now)
         except BaseException:
             await store.aclose()
@@ -115,6 +121,7 @@ class Monitor:
 
     async def start(self) -> None:
         """Begin to probe, write, send and listen."""
+        self.heartbeats.take(self._jobs, _now_ms())
         host, port = self.inventory.settings.listen.rsplit(":", 1)
         self._web = web.AppRunner(create_listener(self), access_log=None)
         await self._web.setup()
@@ -123,6 +130,7 @@ class Monitor:
             asyncio.create_task(self._writer.run(), name="writer"),  # the first: `stop` waits for it
             asyncio.create_task(self._dispatcher.run(), name="dispatcher"),
         ]
+        self._coarse.add_job(self.heartbeats.save, "interval", seconds=30, id="heartbeats", coalesce=True)
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
         self._coarse.start()
         # What is here now stays: the collector need not walk through it again and again while checks are due.
@@ -183,6 +191,7 @@ class Monitor:
         self._jobs = jobs_of(inventory.checks.values())
         self._labels = check_labels(inventory)
         self._recent.jobs = self._jobs
+        self.heartbeats.take(self._jobs, _now_ms())
         self._writer.defer(self._core.replace_rules(rules_of(inventory)))
         self._dispatcher.replace_inventory(inventory)
         self._schedule.run(self._jobs)

@@ -1,4 +1,4 @@
-"""The monitor's own HTTP listener: `/metrics`, `/probe`, `/healthz`, `/readyz`, and the reload of `thongsuot reload`.
+"""The monitor's own HTTP listener: `/metrics`, `/probe`, `/heartbeat/…`, `/healthz`, `/readyz`, and `/-/reload`.
 
 It is small on purpose and shares the loop with the probes; whatever takes long runs in a thread.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import math
+import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -15,11 +17,13 @@ import structlog
 from aiohttp import web
 
 from alerts.model import Result
+from monitor.heartbeats import Heartbeats
 from monitor.jobs import Job
 from monitor.metrics import probe_text
 from monitor.oneshot import MODULES, WrongUseError, prepare
 from monitor.runner import measure
 from probes import registry
+from probes.heartbeat_book import TAIL_CHARACTERS, Signal
 from probes.model import Resources
 
 log = structlog.get_logger()
@@ -29,6 +33,13 @@ PROBES_AT_ONCE = 50
 PROBE_TIMEOUT_S, PROBE_TIMEOUT_MOST_S = 5.0, 60.0
 SCRAPE_MARGIN_S = 0.5
 """What is left of Prometheus's scrape time-out for the way back, as blackbox_exporter does."""
+LOG_LIMIT_BYTES = 1 << 20
+"""How much of a job's log is read for its end."""
+LOG_PATIENCE_S = 10.0
+"""How long a job may take to send its log."""
+_RUN_ID = re.compile(r"[\w.:-]{0,64}", re.ASCII)
+_EXIT_CODE = re.compile(r"[0-9]{1,3}", re.ASCII)
+_EXIT_CODE_MOST = 255
 TEXT = "text/plain"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,6 +49,7 @@ class Engine(Protocol):
 
     agent: str
     resources: Resources
+    heartbeats: Heartbeats
 
     def problems(self) -> list[str]:
         """Return why the engine is not ready, one line each; empty when it is."""
@@ -60,6 +72,10 @@ def create_listener(engine: Engine) -> web.Application:
         [
             web.get("/metrics", routes.metrics),
             web.get("/probe", routes.probe),
+            web.get("/heartbeat/{token}", routes.heartbeat),
+            web.post("/heartbeat/{token}", routes.heartbeat),
+            web.get("/heartbeat/{token}/{what}", routes.heartbeat),
+            web.post("/heartbeat/{token}/{what}", routes.heartbeat),
             web.get("/healthz", routes.healthz),
             web.get("/readyz", routes.readyz),
             web.post("/-/reload", routes.reload),
@@ -111,6 +127,21 @@ class Routes:
         async with self._seats:
             return await measure(job, self._engine.resources, self._engine.agent)
 
+    async def heartbeat(self, request: web.Request) -> web.Response:
+        """Take a job's signal, `/heartbeat/<token>[/start|/fail|/<exit code>][?rid=<run>]`, and the end of its log."""
+        at_ms = time.time_ns() // 1_000_000
+        what, run = request.match_info.get("what", "0"), request.query.get("rid", "")
+        told = _signal_of(what)
+        if told is None or not _RUN_ID.fullmatch(run):
+            text = "say start, fail, or an exit code from 0 to 255; a run id has up to 64 letters, digits and -_.:\n"
+            return web.Response(status=400, text=text, content_type=TEXT)
+        signal, exit_code = told
+        tail = await _end_of_log(request)
+        token = request.match_info["token"]
+        if not await self._engine.heartbeats.hear(token, signal, at_ms, run, exit_code, tail):
+            return web.Response(status=404, text="no check has this token\n", content_type=TEXT)
+        return web.Response(text="ok\n", content_type=TEXT)
+
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again; only this machine may ask. 422 with all problems when it is not in order."""
         if not _is_local(request):
@@ -120,6 +151,32 @@ class Routes:
             text = "".join(f"{line}\n" for line in problems)
             return web.Response(status=422, text=text, content_type=TEXT)
         return web.Response(text="reloaded\n", content_type=TEXT)
+
+
+def _signal_of(what: str) -> tuple[Signal, int | None] | None:
+    """Return the signal and the exit code that the end of an address says, None for nothing that is known."""
+    if what == "start":
+        return Signal.START, None
+    if what == "fail":
+        return Signal.FAILURE, None
+    if not _EXIT_CODE.fullmatch(what) or int(what) > _EXIT_CODE_MOST:
+        return None
+    return (Signal.FAILURE if int(what) else Signal.SUCCESS), int(what)
+
+
+async def _end_of_log(request: web.Request) -> str:
+    """Return the end of what was posted; a job that sends slowly, or without end, is not waited for."""
+    kept, length = b"", 0
+    try:
+        async with asyncio.timeout(LOG_PATIENCE_S):
+            async for chunk in request.content.iter_chunked(1 << 14):
+                kept = (kept + chunk)[-4 * TAIL_CHARACTERS :]  # a character has four bytes at most
+                length += len(chunk)
+                if length > LOG_LIMIT_BYTES:
+                    break
+    except (TimeoutError, OSError, web.HTTPException):
+        pass
+    return kept.decode("utf-8", "replace")[-TAIL_CHARACTERS:]
 
 
 def _with_scheme(target: str) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.model import Incident, Memory, Result
 from config.model import Inventory
 from monitor.records import Batch, CheckNow, PendingNotification, Rollup
-from monitor.store import history, outbox, results, states
+from monitor.store import heartbeats, history, outbox, results, states
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -33,7 +33,8 @@ from monitor.store.errors import (
 from monitor.store.migrate import require_head, upgrade
 from monitor.store.names import Names
 from monitor.store.session import Session
-from monitor.store.statements import put_meta
+from monitor.store.statements import get_meta, put_meta
+from probes.heartbeat_book import Page
 
 __all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "StoreVersionError"]
 
@@ -158,6 +159,22 @@ class Store:
             return
         await self._write(lambda connection: put_meta(connection, {"heartbeat_ms": now_ms}))
         self._beat_ms = now_ms
+
+    async def heartbeats(self) -> dict[str, Page]:
+        """Return what jobs said of themselves."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await heartbeats.load(connection)
+
+    async def save_heartbeats(self, pages: Mapping[str, Page]) -> None:
+        """Insert or replace what jobs said of themselves."""
+        await self._write(lambda connection: heartbeats.save(connection, pages))
+
+    async def last_beat_ms(self) -> int:
+        """Return when a monitor last said that it is alive, 0 for never."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return int(await get_meta(connection, "heartbeat_ms") or 0)
 
     async def load_memory(self) -> tuple[Memory, dict[str, CheckNow]]:
         """Return what the core remembers, and every configured check that has had a result, by id."""

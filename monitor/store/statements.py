@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -93,6 +93,12 @@ async def put_meta(connection: AsyncConnection, values: Mapping[str, Any]) -> No
     """Store single values as JSON."""
     rows = [{"name": name, "value": to_json(value)} for name, value in values.items()]
     await upsert(connection, meta, rows, ("name",))
+
+
+async def get_meta(connection: AsyncConnection, name: str) -> Any:
+    """Return a single value, None where there is none."""
+    found = await connection.scalar(select(meta.c.value).where(meta.c.name == name))
+    return None if found is None else orjson.loads(found)
 
 
 def to_json(value: Any) -> str:

@@ -277,3 +277,11 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 """Results of 5 minutes of one check."""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("page", Text, nullable=False),
+)
+"""What jobs said of themselves: `key` is the SHA-256 of a check's token, `page` the JSON of `probes.heartbeat_book`."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from alerts.model import Result, State
 from monitor.listener import create_listener
 from monitor.metrics import checks_text, engine_registry, engine_text, escape, probe_text
+from probes.heartbeat_book import Signal
 from probes.model import Resources
 
 
@@ -20,6 +21,12 @@ class Engine:
         self.resources = Resources()
         self.not_ready: list[str] = []
         self.bad_config: list[str] = []
+        self.heard: list[tuple[object, ...]] = []
+        self.heartbeats = self  # it hears them itself
+
+    async def hear(self, token: str, signal: Signal, at_ms: int, *more: object) -> bool:
+        self.heard.append((token, signal, *more))
+        return token == "mot-job-nao-do"
 
     def problems(self) -> list[str]:
         return self.not_ready
@@ -134,3 +141,40 @@ def test_what_was_not_measured_has_no_series() -> None:
     text = probe_text("icmp", lost)
     assert "probe_success 0" in text
     assert 'phase="rtt"' not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "heard"),
+    [
+        ("", (Signal.SUCCESS, "", 0, "")),
+        ("/start?rid=r-1", (Signal.START, "r-1", None, "")),
+        ("/fail", (Signal.FAILURE, "", None, "")),
+        ("/0", (Signal.SUCCESS, "", 0, "")),
+        ("/7?rid=4711", (Signal.FAILURE, "4711", 7, "")),
+    ],
+)
+async def test_a_job_says_how_it_is(served: Served, path: str, heard: tuple[object, ...]) -> None:
+    assert await served.get(f"/heartbeat/mot-job-nao-do{path}") == (200, "ok\n")
+    assert served.engine.heard == [("mot-job-nao-do", *heard)]
+
+
+@pytest.mark.parametrize(
+    "path", ["/256", "/-1", "/stop", "/1e1", "/start?rid=a%20b", f"/start?rid={'x' * 65}", "/%D9%A1"]
+)
+async def test_what_is_not_a_signal_is_refused(served: Served, path: str) -> None:
+    assert (await served.get(f"/heartbeat/mot-job-nao-do{path}"))[0] == 400
+    assert served.engine.heard == []
+
+
+async def test_an_unknown_token_is_not_found(served: Served) -> None:
+    assert (await served.get("/heartbeat/mot-job-khac"))[0] == 404
+
+
+async def test_the_end_of_a_log_is_kept_however_long_it_is(served: Served) -> None:
+    log = ("đồng bộ…\n" * 200_000 + "lỗi: hết chỗ\n").encode()
+    status, _ = await served.post("/heartbeat/mot-job-nao-do/1", data=log[-900_000:])
+    assert status == 200
+    tail = served.engine.heard[0][-1]
+    assert isinstance(tail, str)
+    assert len(tail) == 4_000
+    assert tail.endswith("đồng bộ…\nlỗi: hết chỗ\n")
