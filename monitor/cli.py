@@ -205,12 +205,27 @@ def probe(
         list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="A parameter; the value is read as YAML.")
     ] = None,
     timeout: Annotated[str, typer.Option("--timeout", help="Deadline of the whole run.")] = "5s",
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, a line each; Ctrl-C sums up.")] = False,
+    every: Annotated[str, typer.Option("--every", help="With --watch: time between two starts.")] = "1s",
+    count: Annotated[int, typer.Option("--count", min=0, help="With --watch: how many runs; 0 for no end.")] = 0,
+    language: Annotated[str, typer.Option("--language", help="vi or en; default: the environment's.")] = "",
     as_json: Json = False,
 ) -> None:
     """Run one probe once and explain what it found."""
-    from monitor.cli_probe import probe_once
+    from monitor.cli_probe import Request
+    from monitor.cli_probe import probe as run_probe
+    from probes.units import parse_duration
 
-    raise typer.Exit(probe_once(kind, address, parameters or [], timeout, as_json=as_json))
+    try:
+        every_s = parse_duration(every) if watch else None
+    except ValueError as error:
+        fail(WRONG_USE, str(error))
+    if every_s is not None and every_s <= 0:
+        fail(WRONG_USE, "--every is longer than nothing")
+    if language not in ("", "vi", "en"):
+        fail(WRONG_USE, f"{language!r} is not a language: write vi or en")
+    request = Request(kind, address, parameters or [], timeout, as_json, every_s, count, language)
+    raise typer.Exit(run_probe(request))
 
 
 @app.command()

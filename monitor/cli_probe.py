@@ -1,45 +1,120 @@
-"""`thongsuot probe`: runs one probe once and explains it."""
+"""`thongsuot probe`: runs one probe once and explains it, or again and again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import yaml
 
 from alerts.model import Result, State
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.jobs import Job
 from monitor.logs import set_up_logs
-from monitor.oneshot import WrongUseError, prepare, run_once
+from monitor.oneshot import WrongUseError, prepare
+from monitor.runner import observe
+from probes.model import Resources
 from probes.units import parse_duration
 
 STATUS_OF = {State.UP: FINE, State.DEGRADED: NOT_FINE, State.DOWN: NOT_FINE, State.UNKNOWN: NOT_MEASURED}
-BAR_WIDTH = 40
-PHASES_FIRST = ("resolve_s", "connect_s", "tls_s", "login_s", "first_byte_s", "transfer_s", "dialogue_s", "query_s")
-"""Samples that are consecutive phases of one run, in their order: these become bars."""
+AGENT = "cli"
 
 
-def probe_once(kind: str, address: str, parameters: Sequence[str], timeout: str, *, as_json: bool) -> int:
+class Request(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        every_s: with `--watch`, the time between two starts; None for one run.
+        runs: how many a watch has at most, 0 for no end.
+        language: `vi`, `en`, or "" for that of the environment.
+
+    """
+
+    kind: str
+    address: str
+    parameters: Sequence[str]
+    timeout: str
+    as_json: bool
+    every_s: float | None = None
+    runs: int = 0
+    language: str = ""
+
+
+def probe(request: Request) -> int:
     """Run the probe, print what it found, and return the exit status."""
     set_up_logs()
     try:
-        job = prepare(kind, address, read_parameters(parameters), parse_duration(timeout))
+        timeout_s = parse_duration(request.timeout)
+        job = prepare(request.kind, request.address, read_parameters(request.parameters), timeout_s)
     except (WrongUseError, ValueError) as error:
         fail(WRONG_USE, str(error))
-    address = job.id.removeprefix(f"{kind}:")
-    result = asyncio.run(run_once(job, "cli"))
-    if as_json:
-        import orjson
+    request = request._replace(address=job.id.removeprefix(f"{request.kind}:"))
+    if request.every_s is None:
+        return asyncio.run(_once(job, request))
+    try:
+        return asyncio.run(_watch(job, request, request.every_s))
+    except KeyboardInterrupt:
+        return FINE
 
-        from monitor.result_json import result_object
 
-        found = {**result_object(result), "check": None, "probe": kind, "address": address}
-        say(orjson.dumps(found).decode())
+async def _once(job: Job, request: Request) -> int:
+    resources = Resources()
+    try:
+        seen = await observe(job, resources, AGENT)
+    finally:
+        await resources.aclose()
+    if request.as_json:
+        _print_json(seen.result, request)
     else:
-        for line in explain(kind, address, result):
+        from monitor.explain import Style, explain
+
+        style = Style(request.language or language_of_environment(), _has_colours())
+        for line in explain(request.kind, request.address, job, seen, style):
             say(line)
-    return STATUS_OF[result.state]
+    return STATUS_OF[seen.result.state]
+
+
+async def _watch(job: Job, request: Request, every_s: float) -> int:
+    """Run the probe again and again with the same resources: rates, kept sessions and changes are seen as live."""
+    from monitor.watch import Tally, line_of, summary
+
+    resources, tally = Resources(), Tally()
+    started = time.monotonic()
+    try:
+        while True:
+            result = (await observe(job, resources, AGENT)).result
+            tally.add(result, job.latency_of(result))
+            if request.as_json:
+                _print_json(result, request)
+            else:
+                say(line_of(job, result))
+            sys.stdout.flush()
+            if tally.runs == request.runs:
+                break
+            turns = (time.monotonic() - started) // every_s + 1
+            await asyncio.sleep(max(0.0, started + turns * every_s - time.monotonic()))
+    except asyncio.CancelledError:  # Ctrl-C
+        if request.runs:
+            raise
+    finally:
+        await resources.aclose()
+        if not request.as_json:
+            for line in summary(tally):
+                say(line)
+    return STATUS_OF[tally.worst]
+
+
+def _print_json(result: Result, request: Request) -> None:
+    import orjson
+
+    from monitor.result_json import result_object
+
+    found = {**result_object(result), "check": None, "probe": request.kind, "address": request.address}
+    say(orjson.dumps(found).decode())
 
 
 def read_parameters(parameters: Sequence[str]) -> dict[str, Any]:
@@ -61,40 +136,11 @@ def read_parameters(parameters: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def explain(kind: str, address: str, result: Result) -> Iterable[str]:
-    """Yield the lines that tell a person what was found."""
-    yield f"{kind} {address}: {result.state.upper()} in {_span(result.duration_s)}"
-    if result.failure is not None:
-        yield f"  {result.failure} (layer: {result.failure.layer})"
-    if result.message:
-        yield f"  {result.message}"
-    phases = {name: result.samples[name] for name in PHASES_FIRST if name in result.samples}
-    yield from _bars(phases)
-    for name, value in result.samples.items():
-        if name not in phases:
-            yield f"  {name.removesuffix('_s'):<16} {_value(name, value):>12}"
+def language_of_environment() -> str:
+    """Return the language that the user's environment asks for: Vietnamese, or else English."""
+    asked = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    return "vi" if asked.startswith("vi") else "en"
 
 
-def _bars(phases: Mapping[str, float]) -> Iterable[str]:
-    longest = max(phases.values(), default=0.0)
-    for name, span_s in phases.items():
-        bar = "█" * round(BAR_WIDTH * span_s / longest) if longest else ""
-        yield f"  {name.removesuffix('_s'):<16} {_span(span_s):>12}  {bar}"
-
-
-def _value(name: str, value: float) -> str:
-    if name.endswith("_s"):
-        return _span(value)
-    if name.endswith("_ratio"):
-        return f"{value * 100:.4g} %"
-    if name.endswith("_bytes"):
-        return f"{value:.0f} B"
-    return f"{value:.10g}"
-
-
-def _span(seconds: float) -> str:
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.3f} ms"
-    if abs(seconds) < 120:
-        return f"{seconds:.3f} s"
-    return f"{seconds / 86400:.1f} days" if abs(seconds) > 2 * 86400 else f"{seconds / 3600:.1f} h"
+def _has_colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

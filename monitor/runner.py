@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from traceback import extract_tb
+from typing import NamedTuple
 
 import structlog
 
@@ -24,8 +25,28 @@ log = structlog.get_logger()
 Deliver = Callable[[Result], Awaitable[None]]
 
 
+class Observation(NamedTuple):
+    """One run of a probe, with what is never stored of it.
+
+    Attributes:
+        result: the stamped result.
+        measurement: what the probe returned, facts included.
+        phases: the phases that it went through, in order.
+
+    """
+
+    result: Result
+    measurement: Measurement
+    phases: tuple[str, ...]
+
+
 async def measure(job: Job, resources: Resources, agent: str) -> Result:
-    """Run a job once, within its time-out, and return the stamped result.
+    """Run a job once, within its time-out, and return the stamped result."""
+    return (await observe(job, resources, agent)).result
+
+
+async def observe(job: Job, resources: Resources, agent: str) -> Observation:
+    """Run a job once, within its time-out, and return the stamped result with all that was seen.
 
     The start is wall-clock time (UTC); the duration comes from the monotonic clock. The probe is cancelled at
     its deadline, and the phase that it died in decides which failure that is.
@@ -51,7 +72,8 @@ async def measure(job: Job, resources: Resources, agent: str) -> Result:
     duration_s = perf_counter() - started
     state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}
-    return Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
+    result = Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
+    return Observation(result, measurement, tuple(context.phases.samples))
 
 
 class _Deadline:
