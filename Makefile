@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench pages lock clean
 
 run: $(VENV)/.run
 	$(BIN)/thongsuot demo
@@ -20,6 +20,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	sh deploy/system-packages bench
 	$(BIN)/python -m benchmarks
+
+# The pages of the probe kinds, made of their modules; a test wants them to be current.
+pages: $(VENV)/.dev
+	$(BIN)/python -m probes.pages
 
 # Written anew by hand when a dependency changes: needs uv.
 lock:

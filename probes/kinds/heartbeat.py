@@ -5,7 +5,7 @@
       schedule: "30 2 * * *"            # or a period: 1h
       timezone: Asia/Ho_Chi_Minh
       grace: 20m
-      degraded_when: ["runs_open > 1.0", "run_s > 3600.0"]
+      degraded_when: ["runs_open > 1", "run_s > 3600"]
 
 The job asks one address of the monitor's listener, with GET, HEAD or POST:
 

@@ -10,6 +10,7 @@ import pytest
 from alerts import registry as channel_registry
 from probes import registry
 from probes.model import Failure, Layer, Params
+from probes.pages import pages
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("probes", "alerts", "config", "monitor", "dashboards")
@@ -34,6 +35,12 @@ def test_a_probe_kind_is_one_documented_file(kind: str) -> None:
     assert probe.address in probe.params.model_fields
     assert probe.samples, f"{module.__name__} documents no samples"
     assert not probe.latency or probe.latency in probe.samples
+
+
+def test_the_pages_of_the_kinds_are_those_of_their_modules() -> None:
+    """`make pages` writes them."""
+    written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "probes").glob("*.md")}
+    assert written == pages()
 
 
 @pytest.mark.parametrize("kind", registry.kinds())
