@@ -52,10 +52,10 @@ def _contents(kinds: tuple[str, ...]) -> str:
                 "# Probe kinds",
                 _MARK,
                 "\n".join(lines),
-                "Every kind ends within its check's `timeout`, reports one of these failures or none, and leaves out what "
-                f"it could not measure: {failures}.",
-                "Conditions (`down_when`, `degraded_when`) are CEL expressions over `duration`, the samples and the facts "
-                "that a page names. Try any kind by hand: `thongsuot probe KIND ADDRESS -p name=value`.",
+                "Every kind ends within its check's `timeout`, reports one of these failures or none, and leaves out "
+                f"what it could not measure: {failures}.",
+                "Conditions (`down_when`, `degraded_when`) are CEL expressions over `duration`, the samples and the "
+                "facts that a page names. Try any kind by hand: `thongsuot probe KIND ADDRESS -p name=value`.",
             )
         )
         + "\n"
