@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from config.checks import Checks
 from config.cycles import find_cycles, graph_of
 from config.errors import ConfigError, Problems
-from config.explain import explain
+from config.explain import explain, field_names
 from config.located import Map
 from config.model import Agency, Inventory, Model, ServiceHours, Settings, Site
+from config.modules import Module, ModuleFile
+from config.modules import build as build_module
 from config.routing import Routing
 from config.secret_references import Secrets, step
 from config.sections import Item, Sections, noun_of
@@ -73,6 +75,7 @@ class _Loading:
         written = self._targets()
         routing = Routing(self._sections, self._problems, self._secrets, settings.timezone)
         receivers, routes = routing.receivers(), routing.routes()
+        modules = self._modules()
         maintenance, silences = routing.windows("maintenance"), routing.windows("silences")
         if self._sections.complete:
             ids = self._sections.ids
@@ -92,6 +95,7 @@ class _Loading:
             maintenance=maintenance,
             silences=silences,
             service_hours=hours,
+            modules=modules,
         )
 
     def _settings(self) -> Settings:
@@ -144,6 +148,19 @@ class _Loading:
         for item in self._sections.checked_ids(section):
             self._secrets.refuse_references(item.raw, item.path)
             yield item
+
+    def _modules(self) -> dict[str, Module]:
+        found: dict[str, Module] = {}
+        for raw, path in self._sections.checked_ids("modules"):
+            try:
+                ModuleFile.model_validate({key: raw[key] for key in field_names(ModuleFile) if key in raw})
+            except ValidationError as error:
+                explain(error, raw, path, "module", self._problems, ModuleFile)
+                continue
+            module = build_module(raw, path, self._problems, self._secrets)
+            if module is not None:
+                found[module.id] = module
+        return found
 
     def _targets(self) -> dict[str, WrittenTarget]:
         reader = Targets(self._problems, Checks(self._problems, self._secrets))

@@ -362,7 +362,7 @@ class Settings(Model):
 
 
 class Inventory(Model):
-    """Everything the configuration says."""
+    """Everything the configuration says; `modules` are those of `config.modules`."""
 
     settings: Settings = Settings()
     agencies: Mapping[str, Agency] = {}
@@ -373,6 +373,7 @@ class Inventory(Model):
     maintenance: tuple[Maintenance, ...] = ()
     silences: tuple[Silence, ...] = ()
     service_hours: Mapping[str, ServiceHours] = {}
+    modules: Mapping[str, Any] = {}
 
     @property
     def checks(self) -> dict[str, Check]:

@@ -24,6 +24,7 @@ from config.model import (
     Settings,
     Site,
 )
+from config.modules import ModuleFile
 from config.written import ReceiverFile, TargetFile, TemplateFile, WindowFile
 from probes import registry as kinds
 from probes.model import NOTHING
@@ -94,10 +95,15 @@ def json_schema() -> dict[str, Any]:
         "routes": _add(definitions, "route", RouteRule),
         "maintenance": _add(definitions, "window", WindowFile, {"from": _MOMENT, "to": _MOMENT}),
         "silences": {"$ref": "#/$defs/window"},
+        "modules": {"$ref": "#/$defs/module"},
     }
     definitions["check"] = _chosen_by("probe", kinds.kinds(), "check")
     for kind in kinds.kinds():
         _add_kind(definitions, kind)
+    # What a module has beside these is what a check of its kind has, without the address.
+    _add(definitions, "module", ModuleFile)
+    definitions["module"].update(additionalProperties=True)
+    definitions["module"]["properties"]["probe"] = {"enum": list(kinds.kinds())}
     definitions["receiver"] = _chosen_by("channel", channels.channels(), "receiver")
     for channel in channels.channels():
         _add_channel(definitions, channel)

@@ -14,7 +14,7 @@ from config.secret_references import step
 from config.templates import Templates
 from config.yaml_reader import Budget, UnreadableError, read_yaml
 
-LISTS = ("agencies", "sites", "service_hours", "targets", "receivers", "routes", "maintenance", "silences")
+LISTS = ("agencies", "sites", "service_hours", "targets", "receivers", "routes", "maintenance", "silences", "modules")
 SECTIONS = ("settings", *LISTS, "templates")
 
 _NOUNS = {
@@ -27,6 +27,7 @@ _NOUNS = {
     "routes": "route",
     "maintenance": "maintenance window",
     "silences": "silence",
+    "modules": "module",
 }
 
 

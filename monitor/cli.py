@@ -292,6 +292,19 @@ def export(
     raise typer.Exit(run(export_file(from_, to, settings, out)))
 
 
+@app.command("import-config")
+def import_config(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="blackbox, gatus or uptime-kuma.")],
+    file: Annotated[Path, typer.Argument(help="Its configuration: YAML, or the JSON backup.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Translate another monitor's configuration, and list what could not be carried over."""
+    from monitor.cli_config import import_foreign
+
+    raise typer.Exit(import_foreign(format_, file, out, as_json=as_json))
+
+
 @app.command()
 def reload(config: Config) -> None:
     """Make the running monitor read its configuration again."""

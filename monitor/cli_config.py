@@ -1,4 +1,4 @@
-"""`thongsuot validate` and `thongsuot reload`."""
+"""`thongsuot validate`, `thongsuot reload` and `thongsuot import-config`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import urllib.request
 from pathlib import Path
 
 import orjson
+import yaml
 
+from config import imports
 from config.errors import ConfigError
+from config.imports.translation import ForeignError
 from config.loader import load
 from monitor.cli import FINE, NOT_MEASURED, WRONG_USE, fail, say
+
+FOREIGN_LIMIT_BYTES = 16 << 20
 
 
 def validate_config(directory: Path, *, as_json: bool) -> int:
@@ -58,4 +63,33 @@ def reload_monitor(listen: str) -> int:
             fail(WRONG_USE, error.read().decode().strip())
     except OSError as error:
         fail(NOT_MEASURED, f"no monitor answers on {listen}: {error}")
+    return FINE
+
+
+def import_foreign(format_: str, file: Path, out: Path | None, *, as_json: bool) -> int:
+    """Translate another monitor's configuration and print or write it; return the exit status."""
+    try:
+        if file.stat().st_size > FOREIGN_LIMIT_BYTES:
+            fail(WRONG_USE, f"{file} is larger than {FOREIGN_LIMIT_BYTES >> 20} MiB")
+        found = imports.translate(format_, yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        fail(WRONG_USE, f"{file} cannot be read: {error}")
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f":{place.line + 1}" if place is not None else ""
+        fail(WRONG_USE, f"{file}{where}: this is neither YAML nor JSON")
+    except ForeignError as error:
+        fail(WRONG_USE, f"{file}: {error}")
+    if as_json:
+        told = {"document": found.document, "left_out": found.left_out, "secrets": found.secrets}
+        say(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS).decode())
+    elif out is None:
+        say(found.as_yaml().rstrip())
+    else:
+        try:
+            with out.open("x", encoding="utf-8") as written:
+                written.write(found.as_yaml())
+        except OSError as error:
+            fail(WRONG_USE, f"{out} cannot be written: {error}")
+        say(f"{out}: {sum(map(len, found.document.values()))} items, {len(found.left_out)} things not carried over")
     return FINE

@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from alerts.model import Result
+from config.model import Inventory
 from monitor.heartbeats import Heartbeats
 from monitor.jobs import Job
 from monitor.metrics import probe_text
@@ -25,6 +26,7 @@ from monitor.runner import measure
 from probes import registry
 from probes.heartbeat_book import TAIL_CHARACTERS, Signal
 from probes.model import Resources
+from probes.units import parse_duration
 
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class Engine(Protocol):
     agent: str
     resources: Resources
     heartbeats: Heartbeats
+    inventory: Inventory
 
     def problems(self) -> list[str]:
         """Return why the engine is not ready, one line each; empty when it is."""
@@ -108,20 +111,33 @@ class Routes:
         return web.Response(body=body, headers={"Content-Type": PROMETHEUS})
 
     async def probe(self, request: web.Request) -> web.Response:
-        """Run one probe now: `?module=KIND&target=ADDRESS`, as a Prometheus that scraped blackbox_exporter asks."""
+        """Run one probe now: `?module=NAME&target=ADDRESS`, as a Prometheus that scraped blackbox_exporter asks.
+
+        A module is one of the configuration, one that blackbox_exporter comes with, or a kind.
+        """
         target, module = request.query.get("target", ""), request.query.get("module", "http_2xx")
         if not target:
             return web.Response(status=400, text="the parameter target is missing\n", content_type=TEXT)
-        kind, options = MODULES.get(module, (module, {}))
-        address = _with_scheme(target) if kind == "http" else target
         try:
-            job = prepare(kind, address, options, _scrape_timeout_s(request))
+            kind, job = self._job_of(module, target, _scrape_timeout_s(request))
         except WrongUseError as error:
-            known = ", ".join(sorted({*MODULES, *registry.kinds()}))
+            known = ", ".join(sorted({*self._engine.inventory.modules, *MODULES, *registry.kinds()}))
             text = f"{error}\nmodules: {known}\n"
             return web.Response(status=400, text=text, content_type=TEXT)
         result = await self._measure(job)
         return web.Response(body=probe_text(kind, result).encode(), headers={"Content-Type": PROMETHEUS})
+
+    def _job_of(self, name: str, target: str, timeout_s: float) -> tuple[str, Job]:
+        """Return the kind and the job of a module. Raises WrongUseError."""
+        module = self._engine.inventory.modules.get(name)
+        if module is None:
+            kind, options = MODULES.get(name, (name, {}))
+            return kind, prepare(kind, _with_scheme(target) if kind == "http" else target, options, timeout_s)
+        options = dict(module.options)
+        # Prometheus waits no longer than it says, whatever the module would.
+        timeout_s = min(timeout_s, parse_duration(options.pop("timeout", f"{timeout_s}s")))
+        address = _with_scheme(target) if module.target == "url" else target
+        return module.probe, prepare(module.probe, address, options, timeout_s, module.target)
 
     async def _measure(self, job: Job) -> Result:
         async with self._seats:

@@ -33,8 +33,8 @@ class WrongUseError(ValueError):
     """The kind, the address or a parameter is not right; the message says what is."""
 
 
-def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: float = 5.0) -> Job:
-    """Make a job that is in no configuration.
+def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: float = 5.0, taking: str = "") -> Job:
+    """Make a job that is in no configuration; `taking` is the parameter that takes the address, if another one.
 
     Raises WrongUseError.
     """
@@ -44,7 +44,7 @@ def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: floa
         raise WrongUseError(str(error)) from None
     own = {name: value for name, value in options.items() if name not in CHECK_OPTIONS}
     try:
-        params = probe.params.model_validate({**own, probe.address: address})
+        params = probe.params.model_validate({**own, taking or probe.address: address})
         if "timeout" in options:
             timeout_s = parse_duration(str(options["timeout"]))
         down_when = tuple(compile_condition(text, probe) for text in _texts(options, "down_when"))

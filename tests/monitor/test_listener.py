@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from alerts.model import Result, State
+from config.model import Inventory
 from monitor.listener import create_listener
 from monitor.metrics import checks_text, engine_registry, engine_text, escape, probe_text
 from probes.heartbeat_book import Signal
@@ -23,6 +24,7 @@ class Engine:
         self.bad_config: list[str] = []
         self.heard: list[tuple[object, ...]] = []
         self.heartbeats = self  # it hears them itself
+        self.inventory = Inventory()
 
     async def hear(self, token: str, signal: Signal, at_ms: int, *more: object) -> bool:
         self.heard.append((token, signal, *more))

@@ -1,0 +1,125 @@
+"""What becomes of another monitor's configuration, and the small parts that all translators share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+
+class ForeignError(ValueError):
+    """The file is not what it should be; the message says why."""
+
+
+@dataclass(slots=True)
+class Translation:
+    """Our configuration, and what is missing from it.
+
+    Attributes:
+        source: what was read, for the first line.
+        document: sections of our configuration.
+        left_out: what could not be carried over, one line each.
+        secrets: environment variables that secrets are read from now, in order of use.
+
+    """
+
+    source: str
+    document: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+
+    def leave_out(self, where: str, what: str) -> None:
+        """Note something that has no counterpart."""
+        self.left_out.append(f"{where}: {what}")
+
+    def secret(self, where: str, what: str) -> str:
+        """Return the reference that stands in place of a secret; the secret itself is not carried along."""
+        name = re.sub(r"[^A-Z0-9]+", "_", f"{where}_{what}".upper()).strip("_")
+        if name not in self.secrets:
+            self.secrets.append(name)
+        return f"${{env:{name}}}"
+
+    def as_yaml(self) -> str:
+        """Return the configuration as YAML, with what is missing as comments at its top."""
+        head = [f"# Translated from {self.source}."]
+        if self.secrets:
+            head += ["# Secrets were not carried over. Set these in the environment of the monitor:"]
+            head += [f"#   {name}" for name in self.secrets]
+        if self.left_out:
+            head += ["# Not carried over:"]
+            head += [f"#   {_one_line(line)}" for line in self.left_out]
+        body = ""
+        if self.document:
+            body = yaml.dump(self.document, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+        return "\n".join(head) + "\n" + body
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value out wherever it stands: an alias is no help to whoever reads it."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
+
+
+def mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """Return a mapping, an empty one for nothing.
+
+    Raises ForeignError for anything else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        message = f"{where} is not a mapping"
+        raise ForeignError(message)
+    return value
+
+
+def sequence(value: Any, where: str) -> list[Any]:
+    """Return a list, an empty one for nothing; one value is a list of one."""
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        message = f"{where} is not a list"
+        raise ForeignError(message)
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def whole(value: Any, where: str, default: int) -> int:
+    """Return a whole number, the default for nothing.
+
+    Raises ForeignError for anything else.
+    """
+    if value in (None, ""):
+        return default
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        message = f"{where} is not a number"
+        raise ForeignError(message) from None
+
+
+def quoted(text: str) -> str:
+    """Return a text as a CEL string literal."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def plain_id(text: str, taken: Mapping[str, Any] | set[str], most: int = 120) -> str:
+    """Return an id made of a name: no white space, no slash, none that is taken."""
+    base = re.sub(r"[\s/]+", "-", "".join(c for c in text if c.isprintable())).strip("-")[: most - 4] or "unnamed"
+    found, number = base, 2
+    while found in taken:
+        found, number = f"{base}-{number}", number + 1
+    return found
+
+
+def drop_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that say anything: none that is None, "" or empty."""
+    return {key: value for key, value in values.items() if value is not None and value not in ("", [], {}, ())}

@@ -1,0 +1,134 @@
+"""Configurations of other monitors become ours, and nothing is lost without a word."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import imports
+from config.imports.translation import ForeignError, Translation, plain_id
+from config.loader import load
+
+FOREIGN = Path(__file__).parent / "foreign"
+FILES = {"blackbox": "blackbox.yml", "gatus": "gatus.yaml", "uptime-kuma": "uptime-kuma.json"}
+
+
+def translated(format_: str) -> Translation:
+    return imports.translate(format_, yaml.safe_load((FOREIGN / FILES[format_]).read_text()))
+
+
+@pytest.mark.parametrize("format_", imports.FORMATS)
+def test_what_is_written_is_a_configuration_of_ours(format_: str, tmp_path: Path) -> None:
+    found = translated(format_)
+    (tmp_path / "foreign.yaml").write_text(found.as_yaml())
+    values = dict.fromkeys(found.secrets, "a-secret-value") | {
+        name: "postgresql://u:p@10.0.0.7/dd" for name in found.secrets if name.endswith("CONNECTION")
+    }
+    inventory = load(tmp_path, environ={**os.environ, **values})
+    assert len(inventory.modules) + len(inventory.targets) == sum(map(len, found.document.values()))
+
+
+@pytest.mark.parametrize("format_", imports.FORMATS)
+def test_no_secret_is_carried_over(format_: str) -> None:
+    found = translated(format_)
+    assert found.secrets
+    assert "hunter2" not in found.as_yaml()
+
+
+def test_gatus_conditions_are_turned_round() -> None:
+    found = translated("gatus")
+    first = found.document["targets"][0]
+    assert first["checks"][0]["down_when"] == [
+        "status != 200",
+        "duration >= duration('300ms')",
+        'json.status != "UP"',
+        "json.nodes[0].load >= 5",
+        "size(json.nodes) < 2",
+        "has(json.errors)",
+        '!body.matches("(?s)^.*ready.*$")',
+        "!(status == 200 || status == 204)",
+        "cert.expires_in <= duration('48h')",
+    ]
+    assert [target["id"] for target in found.document["targets"]] == [
+        "NDXP-Cổng-dịch-vụ-công",
+        "duong-truyen",
+        "thu",
+        "ten-mien",
+    ]
+    assert found.left_out == [
+        "endpoint NDXP/Cổng dịch vụ công: the condition [IP] == 10.0.0.1: [IP] has no counterpart",
+        "endpoint NDXP/Cổng dịch vụ công: alerts",
+        "endpoint nghỉ: it is disabled",
+        "endpoint la: there is no kind for 'sctp://10.0.0.9:38412'",
+        "the file: web",
+    ]
+
+
+def test_uptime_kuma_keeps_groups_retries_and_tags() -> None:
+    found = translated("uptime-kuma")
+    by_id = {target["id"]: target for target in found.document["targets"]}
+    assert by_id["Trung-tâm-dữ-liệu"]["members"] == ["Dân-cư", "Kênh-A"]
+    people = by_id["Dân-cư"]
+    assert people["labels"] == {"bộ": "BCA"}
+    check = people["checks"][0]
+    assert check["confirm"] == {"down": 3, "up": 1}
+    assert check["status"] == ["2xx", "301"]
+    assert check["down_when"] == ['!body.contains("UP")']
+    assert check["follow_redirects"] is False
+    assert by_id["SSH"]["checks"][0]["address"] == "[2001:db8::1]:22"
+    assert by_id["Sao-lưu"]["checks"][0]["probe"] == "heartbeat"
+    assert by_id["Đất-đai"]["type"] == "connector"
+    assert "monitor Cũ: it is paused" in found.left_out
+    assert "monitor Trò chơi: there is no kind for the type 'gamedig'" in found.left_out
+
+
+@pytest.mark.parametrize(
+    ("format_", "document", "said"),
+    [
+        ("blackbox", {}, "there are no modules"),
+        ("blackbox", [1], "the file is not a mapping"),
+        ("blackbox", {"modules": {"a": []}}, "module a is not a mapping"),
+        ("gatus", {"endpoints": {"a": 1}}, "endpoints is not a list"),
+        ("gatus", None, "there are no endpoints"),
+        ("uptime-kuma", {"monitorList": ["x"]}, "a monitor is not a mapping"),
+        ("nagios", {}, "there is no format 'nagios'"),
+        ("gatos", {}, "did you mean 'gatus'?"),
+    ],
+)
+def test_what_is_not_such_a_file_is_said(format_: str, document: Any, said: str) -> None:
+    with pytest.raises(ForeignError, match=said.replace("?", r"\?")):
+        imports.translate(format_, document)
+
+
+def test_ids_stay_apart() -> None:
+    assert plain_id("a b/c", {"a-b-c"}) == "a-b-c-2"
+    assert plain_id("  ", set()) == "unnamed"
+
+
+leaves = st.none() | st.booleans() | st.integers(-5, 500) | st.text(max_size=8)
+trees = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+)
+words = st.sampled_from(
+    ["url", "name", "conditions", "client", "dns", "interval", "headers", "type", "prober", "http", "method", "parent"]
+)
+
+
+@given(st.sampled_from(imports.FORMATS), st.lists(st.dictionaries(words, trees, max_size=6), min_size=1, max_size=3))
+def test_no_file_however_odd_is_a_crash(format_: str, entries: list[dict[str, Any]]) -> None:
+    documents = {
+        "blackbox": {"modules": {str(number): {"prober": "http", **entry} for number, entry in enumerate(entries)}},
+        "gatus": {"endpoints": [{"url": "https://a.example/", **entry} for entry in entries]},
+        "uptime-kuma": {"monitorList": [{"type": "http", **entry} for entry in entries]},
+    }
+    try:
+        found = imports.translate(format_, documents[format_])
+    except ForeignError:
+        return
+    yaml.safe_load(found.as_yaml())
+    json.dumps(found.left_out)
