@@ -1,4 +1,4 @@
-"""C10 for `icmp` and `stamp`: silence is a loss, told within the time-out and 0.1 s, and never a round trip of 0."""
+"""C10 for `icmp`, `stamp` and `ntp`: silence is a loss, told within the time-out and 0.1 s, never a round trip of 0."""
 
 import socket
 from collections.abc import Iterator
@@ -39,3 +39,13 @@ async def test_c10_a_reflector_that_takes_packets_and_never_answers() -> None:
     assert result.duration_s < TIMEOUT_S + 0.1
     assert result.samples["loss_ratio"] == 1
     assert not [name for name in result.samples if name.startswith("rtt")]
+
+
+async def test_c10_a_time_server_that_takes_questions_and_never_answers() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        result = await run_once(prepare("ntp", f"127.0.0.1:{silent.getsockname()[1]}", {}, TIMEOUT_S), "test")
+        assert silent.recv(2000), "a packet was sent"
+    assert (result.state, result.failure) == (State.DOWN, Failure.PACKET_LOSS)
+    assert result.duration_s < TIMEOUT_S + 0.1
+    assert "offset_s" not in result.samples
