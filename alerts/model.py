@@ -42,7 +42,7 @@ class Result(NamedTuple):
         duration_s: how long it took, from the monotonic clock.
         state: the outcome of this one result.
         failure: why it is not up, or None.
-        message: one line for a person, "" when up.
+        message: one line for a person, "" when up without news.
         samples: numbers by name, units at the end of the names.
 
     """

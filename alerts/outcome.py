@@ -18,7 +18,7 @@ def judge(
     """Return the outcome, the failure behind it, and one line for a person.
 
     A failure in the layer `self` says nothing about the target: the outcome is unknown. Any other failure is
-    down; so is a `down_when` that holds, as `condition`. Where the probe has failed and a `down_when` holds as
+    down, or degraded where the probe says that it is no worse; down is also a `down_when` that holds, as `condition`. Where the probe has failed and a `down_when` holds as
     well, the failure stays the probe's and the message is the condition's, which is the operator's own wording.
     """
     failure = measurement.failure
@@ -29,12 +29,13 @@ def judge(
         if holds:
             return State.DOWN, failure or Failure.CONDITION, message
     if failure is not None:
-        return State.DOWN, failure, one_line(measurement.message)
+        state = State.DEGRADED if measurement.is_degraded else State.DOWN
+        return state, failure, one_line(measurement.message)
     for condition in degraded_when:
         holds, message = condition.holds(measurement, duration_s)
         if holds:
             return State.DEGRADED, Failure.CONDITION, message
-    return State.UP, None, ""
+    return State.UP, None, one_line(measurement.message) if measurement.message else ""
 
 
 def _evaluate(condition: Condition, measurement: Measurement, duration_s: float, *, failed: bool) -> tuple[bool, str]:

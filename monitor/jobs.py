@@ -26,6 +26,7 @@ class Job:
         timeout_s, interval_s, retry_interval_s: as configured, in seconds.
         down_when, degraded_when: compiled conditions.
         latency: name of the sample that is this kind's latency; "" for the whole duration.
+        is_evidence: it tells why other checks of its target fail.
 
     """
 
@@ -38,6 +39,7 @@ class Job:
     down_when: tuple[Condition, ...] = ()
     degraded_when: tuple[Condition, ...] = ()
     latency: str = ""
+    is_evidence: bool = False
 
     def latency_of(self, result: Result) -> float | None:
         """Return the latency of a result in seconds; None where nobody answered: that is not 0, nor the time-out."""
@@ -66,6 +68,7 @@ def job_of(check: Check) -> Job:
         down_when=_compiled(check.down_when, probe),
         degraded_when=_compiled(check.degraded_when, probe),
         latency=probe.latency,
+        is_evidence=probe.is_evidence,
     )
 
 

@@ -54,7 +54,7 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     loop = asyncio.get_running_loop()
     at_ms = time.time_ns() // 1_000_000
     started = perf_counter()
-    context = Context(job.timeout_s, loop.time() + job.timeout_s, resources)
+    context = Context(job.timeout_s, loop.time() + job.timeout_s, resources, check=job.id)
     deadline = _Deadline(loop, context.deadline)
     try:
         measurement = await job.run(job.params, context)

@@ -129,11 +129,14 @@ def decode_error(family: socket.AddressFamily, packet: bytes) -> EchoError | Non
     trouble = report_of(family, packet[0], packet[1]) if len(packet) >= HEADER_BYTES else None
     if trouble is None:
         return None
-    quoted = packet[HEADER_BYTES:]
+    protocol, host, request = quoted_packet(family, packet[HEADER_BYTES:])
+    return quoted_request(family, trouble, request, host) if protocol == PROTOCOL[family] else None
+
+
+def quoted_packet(family: socket.AddressFamily, quoted: bytes) -> tuple[int, str, bytes]:
+    """Return the protocol, the destination and what follows the IP header of a quoted packet; protocol −1 for none."""
     offset, protocol, address = _quoted_ipv6(quoted) if family == socket.AF_INET6 else _quoted_ipv4(quoted)
-    if protocol != PROTOCOL[family]:
-        return None
-    return quoted_request(family, trouble, quoted[offset:], socket.inet_ntop(family, address))
+    return (protocol, socket.inet_ntop(family, address), quoted[offset:]) if protocol >= 0 else (-1, "", b"")
 
 
 def report_of(family: socket.AddressFamily, kind: int, code: int) -> Trouble | None:

@@ -1,7 +1,8 @@
 """The filter on a raw ICMP socket: which packets are worth waking this process for.
 
 A raw socket is handed every ICMP packet that reaches the host, other people's pings too. This classic BPF program
-(linux/filter.h) lets through the replies to our identifier, and the errors that quote a request with it.
+(linux/filter.h) lets through the replies to our identifier, and the errors that quote a request with it;
+`flows_program` does so for the flows of a trace, whose numbers (identifiers, or source ports of UDP) follow each other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ SO_ATTACH_FILTER: Final = 26
 
 _LOAD_BYTE, _LOAD_BYTE_X, _LOAD_HALF, _LOAD_HALF_X = 0x30, 0x50, 0x28, 0x48
 _LOAD_IP_LENGTH_TO_X, _AND, _SHIFT_LEFT, _ADD_X, _TO_X = 0xB1, 0x54, 0x64, 0x0C, 0x07
-_EQUAL, _RETURN = 0x15, 0x06
+_EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x15, 0x25, 0x35, 0x06
 _WHOLE = 0xFFFF_FFFF
 
 Instruction = tuple[int, int, int, int]
@@ -42,6 +43,17 @@ def program(family: int, identifier: int) -> list[Instruction]:
     the end of a packet drops it.
     """
     return _assemble(_ipv6(identifier) if family == socket.AF_INET6 else _ipv4(identifier))
+
+
+def flows_program(family: int, protocol: int, first: int, last: int) -> list[Instruction]:
+    """Return the filter for flows with the numbers `first` to `last`: echo identifiers, or source ports of UDP."""
+    field = 0 if protocol == socket.IPPROTO_UDP else 4
+    lines = _flows_ipv6(protocol, field) if family == socket.AF_INET6 else _flows_ipv4(protocol, field)
+    numbers = [
+        _Line(_AT_LEAST, first, "most", "drop", label="number"),
+        _Line(_GREATER, last, "drop", "accept", label="most"),
+    ]
+    return _assemble([*lines, *numbers, _DROP, _ACCEPT])
 
 
 def attach(sock: socket.socket, instructions: Sequence[Instruction]) -> None:
@@ -92,6 +104,43 @@ def _ipv6(identifier: int) -> list[_Line]:
         _Line(_EQUAL, identifier, "accept", "drop"),
         _DROP,
         _ACCEPT,
+    ]
+
+
+def _flows_ipv4(protocol: int, field: int) -> list[_Line]:
+    return [
+        _Line(_LOAD_IP_LENGTH_TO_X),
+        _Line(_LOAD_BYTE_X, 0),
+        _Line(_EQUAL, 0, "reply", "unreachable"),
+        _Line(_LOAD_HALF_X, 4, label="reply"),
+        _Line(_AT_LEAST, 0, "number", "drop"),
+        _Line(_EQUAL, 3, "quoted", "exceeded", label="unreachable"),
+        _Line(_EQUAL, 11, "quoted", "parameter", label="exceeded"),
+        _Line(_EQUAL, 12, "quoted", "drop", label="parameter"),
+        _Line(_LOAD_BYTE_X, 8 + 9, label="quoted"),
+        _Line(_EQUAL, protocol, "length", "drop"),
+        _Line(_LOAD_BYTE_X, 8, label="length"),
+        _Line(_AND, 0x0F),
+        _Line(_SHIFT_LEFT, 2),
+        _Line(_ADD_X),
+        _Line(_TO_X),
+        _Line(_LOAD_HALF_X, 8 + field),
+    ]
+
+
+def _flows_ipv6(protocol: int, field: int) -> list[_Line]:
+    return [
+        _Line(_LOAD_BYTE, 0),
+        _Line(_EQUAL, 129, "reply", "unreachable"),
+        _Line(_LOAD_HALF, 4, label="reply"),
+        _Line(_AT_LEAST, 0, "number", "drop"),
+        _Line(_EQUAL, 1, "quoted", "big", label="unreachable"),
+        _Line(_EQUAL, 2, "quoted", "exceeded", label="big"),
+        _Line(_EQUAL, 3, "quoted", "parameter", label="exceeded"),
+        _Line(_EQUAL, 4, "quoted", "drop", label="parameter"),
+        _Line(_LOAD_BYTE, 8 + 6, label="quoted"),
+        _Line(_EQUAL, protocol, "ours", "drop"),
+        _Line(_LOAD_HALF, 8 + 40 + field, label="ours"),
     ]
 
 

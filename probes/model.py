@@ -120,9 +120,10 @@ class Measurement:
         samples: numbers by name; the unit ends the name (`_s`, `_bytes`, `_ratio`, `_bps`) unless it is a
             plain count or code. What was not measured is absent, never 0.
         failure: why the probe says "down" (or "unknown", in the layer `self`), or None.
-        message: one line for a person, with the actual value in it; "" when all is well.
+        message: one line for a person, with the actual value in it; "" when all is well and there is no news.
         facts: what conditions and the explaining command line may look at beyond the samples (headers,
             body, JSON, certificate); may be a lazy mapping; never stored.
+        is_degraded: the failure is of a lesser kind: the outcome is "degraded", not "down".
 
     """
 
@@ -130,6 +131,7 @@ class Measurement:
     failure: Failure | None = None
     message: str = ""
     facts: Mapping[str, Any] = field(default_factory=_nothing)
+    is_degraded: bool = False
 
 
 class Params(BaseModel):
@@ -239,6 +241,7 @@ class Context:
         deadline: the same as a time on the running loop's clock (`loop.time()`).
         resources: shared sockets, pools and contexts of this process.
         phases: the stopwatch that the runner reads when it has to stop the probe.
+        check: id of the check, under which a kind may keep in `resources` what it compares its next run with.
 
     """
 
@@ -246,6 +249,7 @@ class Context:
     deadline: float
     resources: Resources
     phases: Phases = field(default_factory=Phases)
+    check: str = ""
 
 
 P = TypeVar("P", bound=Params)
@@ -264,6 +268,8 @@ class Probe(Generic[P]):
         facts: what conditions may name beyond the samples and `duration`, name to CEL type
             (`int`, `double`, `string`, `bool`, `duration`, `timestamp`, `dyn`, `map`); dotted names are allowed.
         latency: the sample that is this kind's latency; "" when it is the duration of the whole run.
+        is_evidence: a check of this kind tells why others fail: it also runs as soon as another check of its target
+            has turned bad.
 
     """
 
@@ -274,3 +280,4 @@ class Probe(Generic[P]):
     samples: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=_nothing)
     latency: str = ""
+    is_evidence: bool = False
