@@ -112,6 +112,13 @@ class Flow:
         self._turns = [1] * plan.rounds
 
     @property
+    def length(self) -> int:
+        """How many hops are known: to the destination, or as far as anybody answers."""
+        if self.reached is not None:
+            return self.reached
+        return self.stop.ttl if self.stop is not None else self.heard
+
+    @property
     def horizon(self) -> int:
         """How far the first round may go by now."""
         if self.reached is not None:

@@ -91,7 +91,7 @@ class PathParams(Params):
 async def run(params: PathParams, ctx: Context) -> Measurement:
     """Trace the path and compare it with the last one."""
     memory: Memory = ctx.resources.get(MEMORY, Memory)
-    key = (ctx.check, params)
+    key = _key(params, ctx)
     end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
     try:
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)
@@ -125,7 +125,7 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     now_known = tuple(merged(old, new) for old, new in zip(known, routes, strict=True)) if known else routes
     if any(route.hops for route in routes):
         memory: Memory = ctx.resources.get(MEMORY, Memory)
-        memory.keep((ctx.check, params), now_known)
+        memory.keep(_key(params, ctx), now_known)
     samples = {**_resolve_s(ctx), **_samples(params, trace)}
     if any(flow.heard for flow in trace.flows):
         samples["routes"] = len({route.text for route in now_known})
@@ -147,13 +147,17 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     return Measurement(samples, None, news, facts)
 
 
+def _key(params: PathParams, ctx: Context) -> tuple[object, ...]:
+    """Return what a check's routes are remembered under: all that they depend on."""
+    return ctx.check, params.address, params.ip_version, params.method, params.port, params.flows
+
+
 def _resolve_s(ctx: Context) -> dict[str, float]:
     return {"resolve_s": ctx.phases.samples["resolve_s"]} if "resolve_s" in ctx.phases.samples else {}
 
 
 def _route_of(flow: Flow) -> Route:
-    length = flow.reached or flow.heard
-    return Route(tuple(tuple(sorted(hop.hosts)) for hop in flow.hops[:length]), flow.reached is not None)
+    return Route(tuple(tuple(sorted(hop.hosts)) for hop in flow.hops[: flow.length]), flow.reached is not None)
 
 
 def _arrivals(params: PathParams, trace: Trace) -> tuple[int, list[float]]:
@@ -173,7 +177,7 @@ def _samples(params: PathParams, trace: Trace) -> dict[str, float]:
         "sent": trace.sent,
         "flows_reached": len(reached),
         "loss_ratio": 1 - len(rtt_s) / expected,
-        "last_hop": max(flow.reached or flow.heard for flow in trace.flows),
+        "last_hop": max(flow.length for flow in trace.flows),
     }
     if reached:
         samples["hops"] = max(reached)
@@ -183,8 +187,8 @@ def _samples(params: PathParams, trace: Trace) -> dict[str, float]:
 
 def _hop_samples(flows: list[Flow]) -> dict[str, float]:
     samples: dict[str, float] = {}
-    for ttl in range(1, max(flow.reached or flow.heard for flow in flows) + 1):
-        hops = [flow.hops[ttl - 1] for flow in flows if ttl <= (flow.reached or flow.heard)]
+    for ttl in range(1, max(flow.length for flow in flows) + 1):
+        hops = [flow.hops[ttl - 1] for flow in flows if ttl <= flow.length]
         rtt_s = [rtt for hop in hops for rtt in hop.rtt_s]
         sent = sum(hop.sent for hop in hops)
         if sent:
