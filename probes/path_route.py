@@ -8,12 +8,8 @@ What is remembered fills in silent hops, so that the route's hash stays while th
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
-
-REMEMBERED_LIMIT: Final = 20_000
-"""How many checks' routes are remembered."""
 
 HASH_BYTES: Final = 6
 """48 bits: a number that a float holds exactly."""
@@ -51,24 +47,6 @@ class Change(NamedTuple):
     def text(self) -> str:
         """The change in one line."""
         return f"at hop {self.ttl}: {_named(self.before)} → {_named(self.after)}"
-
-
-class Memory:
-    """The routes of the last runs, by check: those of the checks that ran last, at most `REMEMBERED_LIMIT`."""
-
-    def __init__(self) -> None:
-        self._routes: OrderedDict[Hashable, tuple[Route, ...]] = OrderedDict()
-
-    def recall(self, key: Hashable) -> tuple[Route, ...]:
-        """Return a check's routes, () when it has none."""
-        return self._routes.get(key, ())
-
-    def keep(self, key: Hashable, routes: tuple[Route, ...]) -> None:
-        """Remember a check's routes."""
-        self._routes[key] = routes
-        self._routes.move_to_end(key)
-        if len(self._routes) > REMEMBERED_LIMIT:
-            self._routes.popitem(last=False)
 
 
 def change_between(before: Route, after: Route) -> Change | None:

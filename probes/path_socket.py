@@ -35,11 +35,17 @@ FIRST_FLOW: Final = 16_384
 FLOW_SPAN: Final = 16_000
 """Flows are numbered from within this range: below the ports that Linux gives to others (from 32768 on)."""
 
+PACKET_MAX: Final = 65_535
+"""The largest IPv4 packet, and the largest IPv6 packet but for its header."""
+
 _DATAGRAM_MAX: Final = 65_536
+_UDP_PAYLOAD_MAX: Final = 65_507
+_DISCARD_PORT: Final = 9  # RFC 863
 _RETRY: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE, errno.EPROTO})
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h
 _IPV6_AUTOFLOWLABEL: Final = 70
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")  # struct sock_extended_err, linux/errqueue.h
+_ORIGIN_LOCAL: Final = 1
 _ORIGIN_ICMP: Final = (2, 3)
 _RECVERR: Final = ((socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25))
 _OFFENDER: Final = {socket.AF_INET: (4, 8), socket.AF_INET6: (8, 24)}
@@ -153,11 +159,7 @@ class PathSocket:
             # A flow label that the kernel makes up would be part of the flow, and another one after each start.
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
         if not may_fragment:
-            if self._family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+            _forbid_fragments(sock)
 
     def _encode(self, flow: int, number: int, token: bytes, size: int) -> bytes:
         if self._protocol == socket.IPPROTO_UDP:
@@ -208,6 +210,37 @@ class PathSocket:
         sock.setblocking(False)
         for _ in _datagrams(sock):
             pass
+
+
+def interface_mtu(family: socket.AddressFamily, destination: tuple[Any, ...]) -> int:
+    """Return the MTU of the interface towards a destination, whatever routers have said of the path; raises OSError.
+
+    A datagram that is too large comes back as an error that names it, and never leaves.
+    """
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        ask_for_reports(sock)
+        _forbid_fragments(sock)
+        sock.setblocking(False)
+        try:
+            sock.sendto(bytes(_UDP_PAYLOAD_MAX), (destination[0], _DISCARD_PORT, *destination[2:]))
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+        for _, control, _ in _datagrams(sock, MSG_ERRQUEUE):
+            for level, kind, value in control:
+                if (level, kind) in _RECVERR:
+                    code, origin, _, _, _, information, _ = _EXTENDED_ERROR.unpack_from(value)
+                    if (code, origin) == (errno.EMSGSIZE, _ORIGIN_LOCAL):
+                        return min(int(information), PACKET_MAX)
+    return PACKET_MAX
+
+
+def _forbid_fragments(sock: socket.socket) -> None:
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
 
 
 def _source_of(family: socket.AddressFamily, destination: tuple[Any, ...]) -> str:

@@ -47,10 +47,11 @@ from probes.packet_address import check_host, destination_of
 from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
 from probes.packet_params import MARGIN_S
 from probes.path_codec import PAYLOAD_MIN_BYTES
-from probes.path_route import Memory, Route, change_between, circle_in, hash_of, merged
+from probes.path_route import Route, change_between, circle_in, hash_of, merged
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket
 from probes.path_trace import Flow, Plan, Trace
 from probes.resolver import IpVersion
+from probes.run_memory import RunMemory
 from probes.units import Duration, Share, Size
 
 HOPS_MAX = 32
@@ -90,15 +91,13 @@ class PathParams(Params):
 
 async def run(params: PathParams, ctx: Context) -> Measurement:
     """Trace the path and compare it with the last one."""
-    memory: Memory = ctx.resources.get(MEMORY, Memory)
-    key = _key(params, ctx)
     end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
     try:
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)
         sockaddr = destination.sockaddr
         if params.method == "icmp":
             sockaddr = (sockaddr[0], 0, *sockaddr[2:])
-        known = memory.recall(key)
+        known = _memory(ctx).recall(_key(params, ctx)) or ()
         lengths = tuple(len(route.hops) if route.is_whole else 0 for route in known) or (0,) * params.flows
         # The same flows in every run: others might take other routes, which would not be a change.
         first_flow = FIRST_FLOW + crc32(f"{ctx.check} {params.address}".encode()) % FLOW_SPAN
@@ -124,8 +123,7 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     changes = [change for old, new in zip(known, routes, strict=False) if (change := change_between(old, new))]
     now_known = tuple(merged(old, new) for old, new in zip(known, routes, strict=True)) if known else routes
     if any(route.hops for route in routes):
-        memory: Memory = ctx.resources.get(MEMORY, Memory)
-        memory.keep(_key(params, ctx), now_known)
+        _memory(ctx).keep(_key(params, ctx), now_known)
     samples = {**_resolve_s(ctx), **_samples(params, trace)}
     if any(flow.heard for flow in trace.flows):
         samples["routes"] = len({route.text for route in now_known})
@@ -150,6 +148,10 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
 def _key(params: PathParams, ctx: Context) -> tuple[object, ...]:
     """Return what a check's routes are remembered under: all that they depend on."""
     return ctx.check, params.address, params.ip_version, params.method, params.port, params.flows
+
+
+def _memory(ctx: Context) -> RunMemory[tuple[Route, ...]]:
+    return ctx.resources.get(MEMORY, RunMemory)
 
 
 def _resolve_s(ctx: Context) -> dict[str, float]:
