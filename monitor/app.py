@@ -22,6 +22,7 @@ from config.model import Inventory
 from config.rules import rules_of
 from monitor.dispatch import Dispatcher
 from monitor.heartbeats import Heartbeats
+from monitor.evidence import Evidence
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
 from monitor.listener import create_listener
@@ -72,7 +73,10 @@ class Monitor:
         self.heartbeats = Heartbeats(self.resources.get(HEARTBEATS, Book), store, self._schedule.run_now)
         self._spool = spool
         self._dispatcher = Dispatcher(store, inventory)
-        self._writer = Writer(self._inbox, core, self._recent, store, spool, self._schedule, self._dispatcher.wake)
+        self._evidence = Evidence(self._jobs)
+        self._writer = Writer(
+            self._inbox, core, self._recent, store, spool, self._schedule, self._evidence, self._dispatcher.wake
+        )
         self._registry = engine_registry(self._figures())
         self._coarse = AsyncIOScheduler(timezone="UTC")
         self._web: web.AppRunner | None = None
@@ -192,6 +196,7 @@ class Monitor:
         self._labels = check_labels(inventory)
         self._recent.jobs = self._jobs
         self.heartbeats.take(self._jobs, _now_ms())
+        self._evidence.replace_jobs(self._jobs)
         self._writer.defer(self._core.replace_rules(rules_of(inventory)))
         self._dispatcher.replace_inventory(inventory)
         self._schedule.run(self._jobs)
@@ -229,6 +234,7 @@ class Monitor:
             ("gauge", "thongsuot_seats_taken", "Checks running now", lambda: len(self._runner.running)),
             ("gauge", "thongsuot_seats_waited_for", "Checks waiting for a seat", lambda: self._runner.waiting),
             ("counter", "thongsuot_turns_missed", "Turns missed: still running", lambda: self._schedule.missed),
+            ("counter", "thongsuot_evidence_dropped", "Evidence not taken: too much", lambda: self._evidence.dropped),
             ("gauge", "thongsuot_lateness_max_seconds", "Latest start since last read", self._schedule.take_lateness),
             ("gauge", "thongsuot_store_available", "Last save succeeded", lambda: self._writer.store_available),
             ("gauge", "thongsuot_spool_bytes", "Bytes waiting on disk", self._spool.pending),

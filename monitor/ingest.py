@@ -16,6 +16,7 @@ import structlog
 
 from alerts.core import Core
 from alerts.model import Event, Flapping, IncidentEvent, Notification, Result, RunNow, Transition
+from monitor.evidence import Evidence
 from monitor.recent import Recent
 from monitor.records import Batch, TargetNow
 from monitor.schedule import Schedule
@@ -77,6 +78,7 @@ class Writer:
         store: Store,
         spool: Spool,
         schedule: Schedule,
+        evidence: Evidence,
         notify: Callable[[], None],
     ) -> None:
         self._inbox = inbox
@@ -85,6 +87,7 @@ class Writer:
         self._store = store
         self._spool = spool
         self._schedule = schedule
+        self._evidence = evidence
         self._notify = notify
         self._snapshot_at = 0.0
         self._failed_at = 0.0
@@ -126,6 +129,8 @@ class Writer:
         batch, run_now = self.decide(results, now_ms, caught_up=not len(self._inbox))
         # Answers that decide something are fetched before the disk is waited for.
         self._schedule.run_now(run_now)
+        self._evidence.note(results, self._core.memory.checks, time.monotonic())
+        self._schedule.run_now(self._evidence.take(time.monotonic()))
         for result in results:
             if self._core.confirming(result.check):
                 self._schedule.retry(result.check, result.at_ms / 1000)

@@ -51,3 +51,20 @@ def test_slow_is_degraded_and_down_comes_first() -> None:
 def test_what_could_not_be_measured_is_unknown_never_down() -> None:
     for failure in (Failure.PERMISSION, Failure.INTERNAL, Failure.AGENT_LOST):
         assert judge(Measurement(failure=failure, message="no"), 0.1, NOT_200, ())[0] is State.UNKNOWN
+
+
+def test_a_lesser_failure_is_degraded_and_a_down_when_still_comes_first() -> None:
+    lesser = Measurement({"status": 200}, Failure.CONDITION, "another route", is_degraded=True)
+    assert judge(lesser, 0.1, NOT_200, ()) == (State.DEGRADED, Failure.CONDITION, "another route")
+    worse = Measurement({"status": 500}, Failure.CONDITION, "another route", is_degraded=True)
+    assert judge(worse, 0.1, NOT_200, ())[0] is State.DOWN
+    unknown = Measurement({}, Failure.PERMISSION, "not allowed", is_degraded=True)
+    assert judge(unknown, 0.1, (), ())[0] is State.UNKNOWN
+
+
+def test_what_is_up_may_bring_news() -> None:
+    assert judge(Measurement({"status": 200}, message="another route"), 0.1, (), ()) == (
+        State.UP,
+        None,
+        "another route",
+    )
