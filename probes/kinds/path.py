@@ -21,8 +21,8 @@ interval, so that the route at that moment is on record; at a bounded rate when 
 
 **Route.** Each flow's hops are remembered while the monitor runs. A hop without a common address with that of the run
 before, or another length, is a change: `route_changed` is 1, the message has what was and what is, and `on_change`
-says what it is worth. A silent hop is no change. The first run after a start has nothing to compare with, and no
-`route_changed`; `route_hash` stays the same over a start, as long as the route does and each hop answers.
+says what it is worth. A silent hop is no change. The first run after a start has nothing to compare with: it has no
+`route_changed`, and the route in its message; `route_hash` is the same as before, if the route is and each hop answers.
 
 **Hops.** Loss at a hop that is not loss at the destination is a router that answers seldom (many limit that to a few a
 second), not a fault. Figures of the first 32 hops are samples, over all flows; addresses are in the fact `path`.
@@ -84,10 +84,6 @@ class PathParams(Params):
     def _is_host(cls, value: str, info: ValidationInfo) -> str:
         return check_host(value, info.data.get("ip_version"))
 
-    def least_s(self) -> float:
-        """Return the time that lost probes are waited for, and the margin for reporting."""
-        return self.wait + MARGIN_S
-
 
 async def run(params: PathParams, ctx: Context) -> Measurement:
     """Trace the path and compare it with the last one."""
@@ -133,12 +129,15 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     samples.update(_hop_samples(trace.flows))
     facts = _facts(trace.flows, routes, known)
     news = ""
+    if not any(route.is_whole for route in known) and any(route.hops for route in routes):
+        texts = list(dict.fromkeys(route.text for route in routes))
+        news = f"the route is {texts[0]}" if len(texts) == 1 else f"the routes are {'; '.join(texts)}"
     if changes:
         index = next(index for index, old in enumerate(known) if change_between(old, routes[index]))
         news = f"the route changed {changes[0].text} (was {known[index].text}; is {routes[index].text})"
     trouble = trace.trouble or _trouble_of(params, trace, routes, host)
     if trouble is not None:
-        message = f"{trouble.message}; {news}" if news else trouble.message
+        message = f"{trouble.message}; {news}" if changes else trouble.message
         return Measurement(samples, trouble.failure, message, facts)
     if changes and params.on_change == "degraded":
         return Measurement(samples, Failure.CONDITION, news, facts, is_degraded=True)

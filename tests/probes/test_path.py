@@ -87,7 +87,7 @@ async def trace(resources: Resources, check: str = "link/path", timeout_s: float
 @pytest.mark.parametrize(("host", "route"), [(V4, V4_ROUTE), (V6, V6_ROUTE)])
 async def test_every_hop_is_found_with_its_figures(routers, resources, host, route, method):
     found = await trace(resources, address=host, method=method)
-    assert (found.failure, found.message) == (None, "")
+    assert (found.failure, found.message) == (None, f"the route is {route}")
     assert found.facts["route"] == [route]
     assert found.facts["last_host"] == host
     samples = found.samples
@@ -211,7 +211,8 @@ async def test_down_names_the_last_hop_that_answers(routers, resources, host, is
     assert loop.time() - started < 4
     routers.reset()
     back = await trace(resources, address=host)
-    assert (back.failure, back.message) == (None, "")
+    assert back.failure is None
+    assert back.message == ("" if is_known else f"the route is {V4_ROUTE if host == V4 else V6_ROUTE}")
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def trace_unprivileged(*arguments: str) -> list:
 def test_without_rights_udp_sees_the_same_and_icmp_is_a_permission(routers):
     set_sysctl("net/ipv4/ping_group_range", "1 0")
     found = trace_unprivileged(f"udp={V4}", f"udp={V6}", f"icmp={V4}")
-    assert found[:2] == [[None, "", 0, [V4_ROUTE]], [None, "", 0, [V6_ROUTE]]]
+    assert found[:2] == [[None, f"the route is {route}", 0, [route]] for route in (V4_ROUTE, V6_ROUTE)]
     assert found[2][0] == Failure.PERMISSION
     assert "CAP_NET_RAW" in found[2][1]
 
@@ -294,7 +295,7 @@ def test_without_rights_udp_sees_the_same_and_icmp_is_a_permission(routers):
 def test_ping_sockets_see_the_same(routers):
     set_sysctl("net/ipv4/ping_group_range", "0 2147483647")
     found = trace_unprivileged(f"icmp={V4}", f"icmp={V6}")
-    assert found == [[None, "", 0, [V4_ROUTE]], [None, "", 0, [V6_ROUTE]]]
+    assert found == [[None, f"the route is {route}", 0, [route]] for route in (V4_ROUTE, V6_ROUTE)]
 
 
 # -- far ends that do as they are told -------------------------------------------------------------------------------
