@@ -25,7 +25,7 @@ from probes.icmp_socket import NOT_ALLOWED
 from probes.model import Failure
 from probes.packet_flight import Stamp
 from probes.packet_socket import MSG_ERRQUEUE, SO_TIMESTAMPNS, Control, ask_for_reports, received_ns
-from probes.path_codec import Report, UdpEnds, decode, decode_queued, echo_probe, udp_probe
+from probes.path_codec import Kind, Report, UdpEnds, decode, decode_queued, echo_probe, udp_probe
 
 Method = Literal["icmp", "udp"]
 
@@ -115,6 +115,16 @@ class PathSocket:
         """Return which flow a report is about, None for none of ours."""
         index = arrival.report.flow - self._first_flow if arrival.flow is None else arrival.flow
         return index if 0 <= index < self.flows else None
+
+    def has_arrived(self, arrival: Arrival) -> bool:
+        """Say whether a report means that its probe reached the destination.
+
+        A closed port does so for UDP, and only in the destination's own words: firewalls reject with the same report.
+        """
+        if str(self._destination[0]).partition("%")[0] != arrival.host:
+            return False
+        is_closed = arrival.report.kind is Kind.CLOSED and self._protocol == socket.IPPROTO_UDP
+        return is_closed or arrival.report.kind is Kind.REPLY
 
     def send(self, flow: int, ttl: int, number: int, token: bytes, size: int) -> tuple[Stamp, OSError | None]:
         """Send one probe with a payload of `size` bytes; return when, and why it could not be sent."""

@@ -250,7 +250,7 @@ class Trace:
         self._news_at = now
         hop = flow.hops[probe.ttl - 1]
         kind, trouble = arrival.report.kind, arrival.report.trouble
-        arrived = kind in (Kind.REPLY, Kind.CLOSED)
+        arrived = self._sock.has_arrived(arrival)
         if arrived:
             flow.reached = min(probe.ttl, flow.reached or probe.ttl)
         elif kind is not Kind.EXCEEDED and trouble is not None and (flow.stop is None or probe.ttl < flow.stop.ttl):

@@ -203,7 +203,7 @@ class _Probing:
         token, probe = found
         del self._on_way[token]
         report = arrival.report
-        if report.kind in (Kind.REPLY, Kind.CLOSED):
+        if self._sock.has_arrived(arrival):
             rtt_s = round_trip_ns(probe.stamp, arrival.received_ns, Stamp(time.monotonic_ns(), time.time_ns())) / 1e9
             self.rtt_s = rtt_s if self.rtt_s is None else min(self.rtt_s, rtt_s)
             self.search.answered(probe.size)
