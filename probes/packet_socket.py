@@ -45,6 +45,8 @@ GRACE_S: Final = 0.015
 """How long a flight outstays its end when a flood keeps arrivals unread; within the probe's own margin."""
 
 
+OVERRUN: Final = "this host could not keep up with what it received"
+
 _TIMESPEC: Final = struct.Struct("@ll")
 _MEMINFO: Final = struct.Struct("@9I")
 _EXTENDED_ERROR: Final = struct.Struct("@IBBBBII")  # struct sock_extended_err, linux/errqueue.h
@@ -96,7 +98,7 @@ class PacketSocket(ABC):
     @property
     def dropped(self) -> int:
         """How many datagrams the kernel has dropped for want of buffer."""
-        return _MEMINFO.unpack(self._sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size))[-1]  # type: ignore[no-any-return]
+        return dropped_by(self._sock)
 
     # -- what a probe does ---------------------------------------------------------------------------------------
 
@@ -238,7 +240,7 @@ class PacketSocket(ABC):
             _finish(flight)
 
     def _doubt(self, flight: Flight) -> None:
-        doubt = Trouble(Failure.INTERNAL, "this host could not keep up with what it received")
+        doubt = Trouble(Failure.INTERNAL, OVERRUN)
         for index in range(flight.launched):
             flight.report(index, doubt)
 
@@ -265,6 +267,11 @@ class PacketSocket(ABC):
             except OSError:
                 return
             self.decode_error(self._view[:length], control, destination)
+
+
+def dropped_by(sock: socket.socket) -> int:
+    """Return how many datagrams for a socket the kernel has dropped for want of buffer."""
+    return _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size))[-1]  # type: ignore[no-any-return]
 
 
 def received_ns(control: Control) -> int:

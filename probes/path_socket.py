@@ -24,7 +24,7 @@ from probes.icmp_codec import PROTOCOL, checksum
 from probes.icmp_socket import NOT_ALLOWED
 from probes.model import Failure
 from probes.packet_flight import Stamp
-from probes.packet_socket import MSG_ERRQUEUE, SO_TIMESTAMPNS, Control, ask_for_reports, received_ns
+from probes.packet_socket import MSG_ERRQUEUE, SO_TIMESTAMPNS, Control, ask_for_reports, dropped_by, received_ns
 from probes.path_codec import Kind, Report, UdpEnds, decode, decode_queued, echo_probe, udp_probe
 
 Method = Literal["icmp", "udp"]
@@ -100,16 +100,22 @@ class PathSocket:
                 program = icmp_filter.flows_program(family, self._protocol, self._first_flow, last)
                 icmp_filter.attach(self._raw, program)
                 self._drain(self._raw)
-            for sock in {*self._senders, *([self._raw] if self._raw is not None else [])}:
+            for sock in self._sockets():
                 self._prepare(sock, may_fragment=may_fragment)
+            self._dropped_before = sum(dropped_by(sock) for sock in self._sockets())
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the sockets."""
-        for sock in {*self._senders, *([self._raw] if self._raw is not None else [])}:
+        for sock in self._sockets():
             sock.close()
+
+    @property
+    def dropped(self) -> int:
+        """How many datagrams the kernel has dropped for want of buffer: nobody knows whose they were."""
+        return sum(dropped_by(sock) for sock in self._sockets()) - self._dropped_before
 
     def flow_index(self, arrival: Arrival) -> int | None:
         """Return which flow a report is about, None for none of ours."""
@@ -150,6 +156,9 @@ class PathSocket:
             if self._raw is None:
                 yield from self._read_queue(flow, sock)
             yield from self._read_answers(flow, sock)
+
+    def _sockets(self) -> set[socket.socket]:
+        return {*self._senders, self._raw} if self._raw is not None else {*self._senders}
 
     def _open_senders(self) -> None:
         if self._protocol == socket.IPPROTO_UDP:

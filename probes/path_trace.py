@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from probes.failures import OS_FAILURES
 from probes.model import Failure
 from probes.packet_flight import Stamp, Trouble, round_trip_ns
+from probes.packet_socket import OVERRUN
 from probes.path_codec import NUMBERS, Kind, new_token
 from probes.path_socket import Arrival, PathSocket
 
@@ -167,7 +168,7 @@ class Trace:
     Attributes:
         flows: what is known of each.
         sent: probes sent.
-        trouble: why this host could not send, None when it could.
+        trouble: why this host could not measure, None when it could.
 
     """
 
@@ -186,6 +187,11 @@ class Trace:
 
     async def run(self, end: float) -> None:
         """Trace until all is known, or until `end` on the loop's clock."""
+        await self._trace(end)
+        if self.trouble is None and self._sock.dropped and not all(flow.reached for flow in self.flows):
+            self.trouble = Trouble(Failure.INTERNAL, OVERRUN)
+
+    async def _trace(self, end: float) -> None:
         loop = asyncio.get_running_loop()
         self._news_at = self._sent_at = loop.time()
         while True:

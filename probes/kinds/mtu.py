@@ -42,6 +42,7 @@ from probes.mtu_search import Search
 from probes.packet_address import check_host, destination_of
 from probes.packet_flight import Stamp, Trouble, round_trip_ns
 from probes.packet_params import MARGIN_S
+from probes.packet_socket import OVERRUN
 from probes.path_codec import NUMBERS, PAYLOAD_MIN_BYTES, Kind, new_token
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, PACKET_MAX, Arrival, Method, PathSocket, interface_mtu
 from probes.path_trace import QUIET_TICK_S
@@ -148,7 +149,7 @@ class _Probing:
     async def run(self, end: float) -> None:
         """Search until all is known, nothing of any size is answered, or `end` on the loop's clock.
 
-        Raises TroubleError where this host cannot send.
+        Raises TroubleError where this host cannot send, or not read all that it is sent.
         """
         loop = asyncio.get_running_loop()
         while sizes := self.search.next_sizes():
@@ -157,6 +158,8 @@ class _Probing:
                 await self._try(end)
                 if not self._open or self.trouble is not None:
                     break
+            if self._open and self._sock.dropped:
+                raise TroubleError(Failure.INTERNAL, OVERRUN)
             if loop.time() >= end or not self.search.fits:
                 return
             for size in sorted(self._open, reverse=True):

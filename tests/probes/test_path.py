@@ -364,6 +364,17 @@ async def test_a_reply_from_elsewhere_is_not_the_destinations(alone):
     assert found.failure is Failure.PACKET_LOSS
 
 
+@pytest.mark.parametrize("kind", ["path", "mtu"])
+async def test_a_flood_that_this_host_cannot_read_is_not_the_paths_fault(alone, kind):
+    def flood(request: Request) -> list[Answer]:
+        forged = Answer(FORGERIES["reply"](request))
+        return [forged] * 3000 if request.order == 0 else []
+
+    with IcmpResponder(flood):
+        found = await measure(kind, alone, timeout_s=5, address="127.1.0.1", wait="400ms")
+    assert (found.failure, found.message) == (Failure.INTERNAL, "this host could not keep up with what it received")
+
+
 @pytest.mark.parametrize("address", ["", "not a host", "224.0.0.1", "0.0.0.0", "http://x"])
 def test_what_is_no_host_is_refused(address):
     with pytest.raises(ValueError, match=r"host"):
