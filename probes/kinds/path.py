@@ -5,7 +5,7 @@ Standards: time to live and ICMP time exceeded (RFC 792, RFC 4443); probes of on
 
     - probe: path
       address: 10.20.0.1
-      method: icmp                # or udp
+      method: udp                 # default: icmp
       flows: 4                    # as many routes among equal ones (ECMP) as may be found
       interval: 5m
       on_change: degraded         # a change of route is an event; default: up
@@ -29,7 +29,8 @@ second), not a fault. Figures of the first 32 hops are samples, over all flows; 
 
 **Method.** `icmp` sends echo requests; it needs the capability CAP_NET_RAW, or a group within the sysctl
 `net.ipv4.ping_group_range`, and is `unknown` (`permission`) without both. `udp` sends to a port where nobody listens,
-and is answered with port unreachable, which many hosts limit and many firewalls drop; it needs no right. With
+and is answered with port unreachable, which many hosts limit and many firewalls drop; it needs no right. Where there are
+equal routes, most routers choose by the ports, so that several flows of `icmp` may all take the same one. With
 CAP_NET_RAW both also understand routers that quote no more than eight octets of a probe, and both see MPLS labels.
 """
 

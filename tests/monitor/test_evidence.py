@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from monitor.jobs import Job
 from probes import registry
 from probes.model import Context, Failure, Measurement, Params
 from tests.journey.product import free_port, until
+from tests.responders import needs_root
+from tests.topologies import chain
 
 
 async def _never(_: Params, __: Context) -> Measurement:
@@ -130,39 +132,60 @@ def listening() -> Iterator[socket.socket]:
         yield server
 
 
+@contextlib.asynccontextmanager
+async def monitoring(tmp_path: Path, *checks: dict[str, str]) -> AsyncIterator[Monitor]:
+    """A running monitor of one link with these checks."""
+    document = {
+        "settings": {
+            "store": f"sqlite:///{tmp_path}/thongsuot.db",
+            "spool": str(tmp_path / "spool"),
+            "listen": f"127.0.0.1:{free_port()}",
+        },
+        "targets": [{"id": "link", "type": "link", "checks": list(checks)}],
+    }
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "all.yaml").write_text(yaml.safe_dump(document))
+    monitor = await Monitor.open(config, load(config, environ={}))
+    try:
+        await monitor.start()
+        yield monitor
+    finally:
+        await monitor.stop()
+
+
+ONCE_A_DAY = {"probe": "path", "interval": "1d", "wait": "300ms"}
+"""A check whose own turn is a second of a whole day: what runs it here is the failure of another."""
+
+
 async def test_a_running_monitor_traces_the_path_when_another_check_turns_bad(tmp_path: Path) -> None:
     with listening() as server:
-        document = {
-            "settings": {
-                "store": f"sqlite:///{tmp_path}/thongsuot.db",
-                "spool": str(tmp_path / "spool"),
-                "listen": f"127.0.0.1:{free_port()}",
-            },
-            "targets": [
-                {
-                    "id": "link",
-                    "type": "link",
-                    "checks": [
-                        {"probe": "tcp", "address": f"127.0.0.1:{server.getsockname()[1]}", "interval": "1s"},
-                        # Its own turn is a few seconds of a whole day.
-                        {"probe": "path", "address": "127.0.0.1", "method": "udp", "interval": "1d"},
-                    ],
-                }
-            ],
-        }
-        config = tmp_path / "config"
-        config.mkdir()
-        (config / "all.yaml").write_text(yaml.safe_dump(document))
-        monitor = await Monitor.open(config, load(config, environ={}))
-        try:
-            await monitor.start()
+        tcp = {"probe": "tcp", "address": f"127.0.0.1:{server.getsockname()[1]}", "interval": "1s"}
+        path = {**ONCE_A_DAY, "address": "127.0.0.1", "method": "udp"}
+        async with monitoring(tmp_path, tcp, path) as monitor:
             states = monitor._core.memory.checks
             await until(lambda: states["link/tcp"].state is State.UP, "the check is up")
             assert states["link/path"].last_at_ms == 0
             server.close()
             await until(lambda: states["link/path"].last_at_ms, "the path was traced")
             assert states["link/tcp"].recent or states["link/tcp"].state is State.DOWN
-            assert states["link/path"].last_at_ms > states["link/tcp"].since_ms
             assert states["link/path"].state is State.UP
-        finally:
-            await monitor.stop()
+
+
+@needs_root
+async def test_what_is_stored_of_a_failing_link_names_the_router_where_its_path_ends(tmp_path: Path) -> None:
+    with chain(2, awaits_ipv6=False) as made, made.visited():
+        icmp = {"probe": "icmp", "address": "10.0.3.2", "interval": "1s", "wait": "200ms"}
+        async with monitoring(tmp_path, icmp, {**ONCE_A_DAY, "address": "10.0.3.2"}) as monitor:
+            states = monitor._core.memory.checks
+            await until(lambda: states["link/icmp"].state is State.UP, "the link is up")
+            made.drop("r1", "forward drop")
+
+            async def evidence() -> Result | None:
+                results = [r async for r in monitor._store.export_results(0, 1 << 53) if r.check == "link/path"]
+                return results[0] if results else None
+
+            found = await until(evidence, "the path was traced")
+    assert (found.state, found.failure) == (State.DOWN, Failure.PACKET_LOSS)
+    assert found.message.startswith("no answer from 10.0.3.2; the last hop that answers is 1, 10.0.1.2")
+    assert found.samples["last_hop"] == 1

@@ -259,6 +259,19 @@ async def test_conditions_see_hops_and_samples(routers):
     assert (result.state, result.failure) == ("down", Failure.CONDITION)
 
 
+@pytest.mark.parametrize("method", ["icmp", "udp"])
+async def test_many_traces_at_once_do_not_disturb_each_other(routers, resources, method):
+    hosts = [V4, "10.0.3.2", V6] * 20
+    traces = [
+        trace(resources, check=f"link-{number}/path", timeout_s=20, address=host, method=method, wait="2s")
+        for number, host in enumerate(hosts)
+    ]
+    truth = {V4: V4_ROUTE, V6: V6_ROUTE, "10.0.3.2": V4_ROUTE.rpartition(" ")[0]}
+    for host, found in zip(hosts, await asyncio.gather(*traces), strict=True):
+        assert (found.failure, found.facts["route"]) == (None, [truth[host]])
+        assert found.samples["loss_ratio"] == 0
+
+
 # -- without rights --------------------------------------------------------------------------------------------------
 
 UNPRIVILEGED = """
