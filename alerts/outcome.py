@@ -18,8 +18,9 @@ def judge(
     """Return the outcome, the failure behind it, and one line for a person.
 
     A failure in the layer `self` says nothing about the target: the outcome is unknown. Any other failure is
-    down, or degraded where the probe says that it is no worse; down is also a `down_when` that holds, as `condition`. Where the probe has failed and a `down_when` holds as
-    well, the failure stays the probe's and the message is the condition's, which is the operator's own wording.
+    down, or degraded where the probe says that it is no worse. A `down_when` that holds is down, as `condition`.
+    Where the probe has failed and a `down_when` holds as well, the failure stays the probe's and the message is the
+    condition's, which is the operator's own wording.
     """
     failure = measurement.failure
     if failure is not None and failure.layer is Layer.SELF:

@@ -1,7 +1,7 @@
 """Routes: the hops of each flow, what of them is remembered from run to run, and when one has changed.
 
 A hop that is silent this time is no change: it may have been too busy to answer. A route has changed where the
-addresses of a hop have none in common with those before, or where a whole route is longer or shorter than before.
+addresses of a hop have none in common with those before, or where somebody answers beyond the end of a whole route.
 What is remembered fills in silent hops, so that the route's hash stays while the route does.
 """
 
@@ -54,11 +54,10 @@ def change_between(before: Route, after: Route) -> Change | None:
     for ttl, (old, new) in enumerate(zip(before.hops, after.hops, strict=False), 1):
         if old and new and not set(old) & set(new):
             return Change(ttl, old, new)
-    if before.is_whole and after.is_whole and len(before.hops) != len(after.hops):
-        shared = min(len(before.hops), len(after.hops))
+    shared = min(len(before.hops), len(after.hops))
+    shorter, longer = sorted((before, after), key=lambda route: len(route.hops))
+    if shared and shorter.is_whole and len(longer.hops) > shared:
         return Change(shared, before.hops[shared - 1], after.hops[shared - 1])
-    if before.is_whole and len(after.hops) > len(before.hops):
-        return Change(len(before.hops), before.hops[-1], after.hops[len(before.hops) - 1])
     return None
 
 

@@ -10,6 +10,7 @@ ends a watch at the EPOLLERR that a filled error queue raises (docs/decisions/00
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -31,6 +32,9 @@ Method = Literal["icmp", "udp"]
 
 READS_PER_TICK: Final = 256
 PORT_TRIES: Final = 8
+STAMPS_BEGIN_S: Final = 0.02
+"""How long the kernel takes to begin with stamps, amply: it does so in a work queue (net_enable_timestamp)."""
+
 FIRST_FLOW: Final = 16_384
 FLOW_SPAN: Final = 16_000
 """Flows are numbered from within this range: below the ports that Linux gives to others (from 32768 on)."""
@@ -229,6 +233,29 @@ class PathSocket:
         sock.setblocking(False)
         for _ in _datagrams(sock):
             pass
+
+
+class KernelStamps:
+    """Keeps the kernel stamping what arrives, for as long as this is open.
+
+    It stamps while any socket asks for it, and begins some time after the first does; what arrives before that is
+    stamped when it is read, up to a tick late. A trace's own sockets come and go: each would begin so.
+    """
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+    def close(self) -> None:
+        """Let the kernel stop."""
+        self._sock.close()
+
+
+async def kernel_stamps() -> KernelStamps:
+    """Have the kernel stamp what arrives, and return when it has begun."""
+    stamps = KernelStamps()
+    await asyncio.sleep(STAMPS_BEGIN_S)
+    return stamps
 
 
 def interface_mtu(family: socket.AddressFamily, destination: tuple[Any, ...]) -> int:

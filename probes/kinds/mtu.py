@@ -44,7 +44,16 @@ from probes.packet_flight import Stamp, Trouble, round_trip_ns
 from probes.packet_params import MARGIN_S
 from probes.packet_socket import OVERRUN
 from probes.path_codec import NUMBERS, PAYLOAD_MIN_BYTES, Kind, new_token
-from probes.path_socket import FIRST_FLOW, FLOW_SPAN, PACKET_MAX, Arrival, Method, PathSocket, interface_mtu
+from probes.path_socket import (
+    FIRST_FLOW,
+    FLOW_SPAN,
+    PACKET_MAX,
+    Arrival,
+    Method,
+    PathSocket,
+    interface_mtu,
+    kernel_stamps,
+)
 from probes.path_trace import QUIET_TICK_S
 from probes.resolver import IpVersion
 from probes.run_memory import RunMemory
@@ -89,6 +98,7 @@ async def run(params: MtuParams, ctx: Context) -> Measurement:
     """Search for the path MTU."""
     end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
     try:
+        await ctx.resources.open(kernel_stamps, kernel_stamps)
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)
         family, sockaddr = destination
         largest = interface_mtu(family, sockaddr)

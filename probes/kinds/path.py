@@ -29,8 +29,8 @@ second), not a fault. Figures of the first 32 hops are samples, over all flows; 
 
 **Method.** `icmp` sends echo requests; it needs the capability CAP_NET_RAW, or a group within the sysctl
 `net.ipv4.ping_group_range`, and is `unknown` (`permission`) without both. `udp` sends to a port where nobody listens,
-and is answered with port unreachable, which many hosts limit and many firewalls drop; it needs no right. Where there are
-equal routes, most routers choose by the ports, so that several flows of `icmp` may all take the same one. With
+and is answered with port unreachable, which many hosts limit and many firewalls drop; it needs no right. Where there
+are equal routes, most routers choose by the ports, so that several flows of `icmp` may all take the same one. With
 CAP_NET_RAW both also understand routers that quote no more than eight octets of a probe, and both see MPLS labels.
 """
 
@@ -49,7 +49,7 @@ from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
 from probes.packet_params import MARGIN_S
 from probes.path_codec import PAYLOAD_MIN_BYTES
 from probes.path_route import Route, change_between, circle_in, hash_of, merged
-from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket
+from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket, kernel_stamps
 from probes.path_trace import Flow, Plan, Trace
 from probes.resolver import IpVersion
 from probes.run_memory import RunMemory
@@ -90,6 +90,7 @@ async def run(params: PathParams, ctx: Context) -> Measurement:
     """Trace the path and compare it with the last one."""
     end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
     try:
+        await ctx.resources.open(kernel_stamps, kernel_stamps)
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)
         sockaddr = destination.sockaddr
         if params.method == "icmp":

@@ -41,6 +41,7 @@ def test_longer_and_shorter_routes_are_changes():
     assert change_between(route("a * d"), route("a * * d")) == Change(3, ("d",), ())
     assert change_between(route("a b d"), route("a b * *", is_whole=False)) == Change(3, ("d",), ())
     assert change_between(route("a * * d"), route("a * d")) == Change(3, (), ("d",))
+    assert change_between(route("a b b b", is_whole=False), route("a b")) == Change(2, ("b",), ("b",))
 
 
 def test_a_hop_that_balances_packet_by_packet_is_one_hop():
