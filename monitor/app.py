@@ -21,8 +21,8 @@ from config.loader import load
 from config.model import Inventory
 from config.rules import rules_of
 from monitor.dispatch import Dispatcher
-from monitor.heartbeats import Heartbeats
 from monitor.evidence import Evidence
+from monitor.heartbeats import Heartbeats
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
 from monitor.listener import create_listener

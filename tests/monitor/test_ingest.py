@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alerts.core import Core
 from alerts.model import Result, Rules, State
+from monitor.evidence import Evidence
 from monitor.ingest import Inbox, Writer
 from monitor.recent import Recent
 from monitor.schedule import Schedule
@@ -20,7 +21,8 @@ async def test_what_is_in_hand_when_it_is_told_to_end_is_saved(store_url: str, t
     await store.take_lock("a test")
     spool = Spool(tmp_path / "spool", 1 << 20)
     inbox = Inbox(100)
-    writer = Writer(inbox, Core(Rules({}, {})), Recent({}), store, spool, Schedule(lambda _: True), lambda: None)
+    schedule = Schedule(lambda _: True)
+    writer = Writer(inbox, Core(Rules({}, {})), Recent({}), store, spool, schedule, Evidence({}), lambda: None)
     running = asyncio.create_task(writer.run())
     await inbox.put(Result("cổng/http", "hn-1", AT_MS, 0.1, State.UP, None, "", {"status": 200}))
     while len(inbox):
