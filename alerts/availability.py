@@ -1,24 +1,23 @@
 """Availability over a period (DESIGN section 6.5), in whole milliseconds, so that parts add up to the whole.
 
 The terms are those of ITU-T E.800 and X.641: up time and down time over the time in which the service is promised.
-Every moment is counted once, in this order: outside the service hours, maintenance, unknown, the state.
-
-An outage is a stretch of down that is not broken by the target being seen to work. What is not counted (maintenance,
-unknown, outside the service hours) neither ends an outage nor makes it longer; where the target worked in it, it ends.
+How each moment is counted, and what an outage is, stands in `alerts.counted`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
+from math import floor
 from typing import Any
 
-from alerts.model import State, Window
+from alerts.counted import Counted, count
+from alerts.intervals import Interval
+from alerts.model import Window
 from alerts.periods import utc_text
-from alerts.service_hours import Interval, joined
-from alerts.timeline import Timeline, segments
+from alerts.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,13 @@ class Availability:
         return Fraction(self.working_ms, self.known_ms) >= _exact(self.objective)
 
     @property
+    def error_budget_ms(self) -> int | None:
+        """How much downtime the objective allows in the known time, rounded down."""
+        if self.objective is None or not self.known_ms:
+            return None
+        return floor((1 - _exact(self.objective)) * self.known_ms)
+
+    @property
     def error_budget_left_ms(self) -> int | None:
         """How much more downtime the objective allows in the known time; negative when it is overspent."""
         if self.objective is None or not self.known_ms:
@@ -138,37 +144,37 @@ def measure(
     A target without a result has nothing to count.
     """
     start_ms = to_ms if first_result_ms is None else max(from_ms, first_result_ms)
-    end_ms = min(to_ms, now_ms)
-    period = [(start_ms, end_ms)] if start_ms < end_ms else []
-    served = period if service is None else intersection(joined(service), period)
-    planned = intersection(joined(maintenance), served)
-    measured = difference(served, planned)
-    stretches = segments(timeline, start_ms, end_ms)
-    counted = _by_state(stretches, measured)
-    inside = _by_state(stretches, planned)
-    outages = list(_outages(stretches, measured))
+    counted = count(timeline, start_ms, min(to_ms, now_ms), service=service, maintenance=maintenance)
+    return of_counted(counted, from_ms, to_ms, objective=objective, target=target)
+
+
+def of_counted(
+    counted: Counted, from_ms: int, to_ms: int, *, objective: float | None = None, target: str = ""
+) -> Availability:
+    """Return the figures of what was counted over [from_ms, to_ms), in one piece or in several."""
     return Availability(
         target,
         from_ms,
         to_ms,
-        service_ms=_length(served),
-        up_ms=counted[State.UP],
-        degraded_ms=counted[State.DEGRADED],
-        down_ms=counted[State.DOWN],
-        unknown_ms=counted[State.UNKNOWN],
-        maintenance_ms=_length(planned),
-        maintenance_working_ms=inside[State.UP] + inside[State.DEGRADED],
-        maintenance_down_ms=inside[State.DOWN],
-        outages=len(outages),
-        longest_outage_ms=max(outages, default=0),
+        service_ms=counted.service_ms,
+        up_ms=counted.up_ms,
+        degraded_ms=counted.degraded_ms,
+        down_ms=counted.down_ms,
+        unknown_ms=counted.unknown_ms,
+        maintenance_ms=counted.maintenance_ms,
+        maintenance_working_ms=counted.maintenance_working_ms,
+        maintenance_down_ms=counted.maintenance_down_ms,
+        outages=counted.all_outages,
+        longest_outage_ms=counted.longest_outage_ms,
         objective=objective,
     )
 
 
 def combine(parts: Iterable[Availability], *, target: str = "", objective: float | None = None) -> Availability:
-    """Add up the counted time of several periods or targets; percentages are never averaged.
+    """Add up the counted time of several targets; percentages are never averaged.
 
-    An outage over the edge of two periods is counted in both. The objective is the one that is given.
+    Of one target's periods, an outage over the edge of two is counted in both: `Counted.then` knows better. The
+    objective is the one that is given.
     """
     items = list(parts)
     return Availability(
@@ -206,77 +212,6 @@ def format_availability(ratio: float | None, *, outage: bool, language: str = "v
     if percent >= 100:
         percent = 100 - step if outage or ratio < 1 else Decimal(100)
     return f"{percent} %".replace(".", "," if language == "vi" else ".")
-
-
-def intersection(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """Return what is in both; both are in order and disjoint."""
-    found, i, j = [], 0, 0
-    while i < len(left) and j < len(right):
-        start_ms, end_ms = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
-        if start_ms < end_ms:
-            found.append((start_ms, end_ms))
-        if left[i][1] < right[j][1]:
-            i += 1
-        else:
-            j += 1
-    return found
-
-
-def difference(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """Return what is in `left` and not in `right`; both are in order and disjoint."""
-    found, j = [], 0
-    for start_ms, end_ms in left:
-        at_ms = start_ms
-        while j < len(right) and right[j][1] <= at_ms:
-            j += 1
-        k = j
-        while k < len(right) and right[k][0] < end_ms:
-            if right[k][0] > at_ms:
-                found.append((at_ms, right[k][0]))
-            at_ms = max(at_ms, right[k][1])
-            k += 1
-        if at_ms < end_ms:
-            found.append((at_ms, end_ms))
-    return found
-
-
-def _overlaps(
-    stretches: Sequence[tuple[int, int, State, str]], intervals: Sequence[Interval]
-) -> Iterator[tuple[State, int]]:
-    """Give for each stretch its state and how much of it is inside the intervals."""
-    first = 0
-    for start_ms, end_ms, state, _ in stretches:
-        while first < len(intervals) and intervals[first][1] <= start_ms:
-            first += 1
-        overlap_ms, index = 0, first
-        while index < len(intervals) and intervals[index][0] < end_ms:
-            overlap_ms += min(end_ms, intervals[index][1]) - max(start_ms, intervals[index][0])
-            index += 1
-        yield state, overlap_ms
-
-
-def _by_state(stretches: Sequence[tuple[int, int, State, str]], intervals: Sequence[Interval]) -> dict[State, int]:
-    totals = dict.fromkeys(State, 0)
-    for state, overlap_ms in _overlaps(stretches, intervals):
-        totals[state] += overlap_ms
-    return totals
-
-
-def _outages(stretches: Sequence[tuple[int, int, State, str]], intervals: Sequence[Interval]) -> Iterator[int]:
-    """Give the counted length of each outage."""
-    current_ms = 0
-    for state, overlap_ms in _overlaps(stretches, intervals):
-        if state is State.DOWN:
-            current_ms += overlap_ms
-        elif state is not State.UNKNOWN and current_ms:
-            yield current_ms
-            current_ms = 0
-    if current_ms:
-        yield current_ms
-
-
-def _length(intervals: Iterable[Interval]) -> int:
-    return sum(end_ms - start_ms for start_ms, end_ms in intervals)
 
 
 def _exact(ratio: float) -> Fraction:

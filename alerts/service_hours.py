@@ -7,31 +7,40 @@ twice is served twice; an interval may fall in two by that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-Interval = tuple[int, int]
-"""[from, to) in milliseconds."""
+from alerts.intervals import Interval, joined
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _LOOK_MS = _DAY_MS // 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WEEKDAY = 3
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def service_intervals(
-    days: Collection[int], spans: Sequence[tuple[int, int]], zone: ZoneInfo, from_ms: int, to_ms: int
+    days: Collection[int],
+    spans: Sequence[tuple[int, int]],
+    zone: ZoneInfo,
+    from_ms: int,
+    to_ms: int,
+    *,
+    days_off: Collection[date] = (),
+    days_on: Collection[date] = (),
 ) -> list[Interval]:
     """Return the served intervals inside [from_ms, to_ms), in order, disjoint, adjoining ones joined.
 
-    `days` are days of the week, Monday 0; `spans` are (from, to) in minutes of the day, 1440 at most.
+    `days` are days of the week, Monday 0; `spans` are (from, to) in minutes of the day, 1440 at most. `days_off` are
+    holidays; `days_on` are served whatever day of the week they are, and even when they are holidays.
     """
+    off, on = ({day.toordinal() - _EPOCH_DAY for day in some} for some in (days_off, days_on))
     found: list[Interval] = []
     for start_ms, end_ms, offset_ms in _same_offset(zone, from_ms, to_ms):
         for day in range((start_ms + offset_ms) // _DAY_MS, (end_ms - 1 + offset_ms) // _DAY_MS + 1):
-            if (day + _EPOCH_WEEKDAY) % 7 not in days:
+            if day not in on and (day in off or (day + _EPOCH_WEEKDAY) % 7 not in days):
                 continue
             midnight_ms = day * _DAY_MS - offset_ms
             found += (
@@ -39,17 +48,6 @@ def service_intervals(
                 for first, last in spans
             )
     return joined(found)
-
-
-def joined(intervals: Iterable[Interval]) -> list[Interval]:
-    """Return the union of intervals, in order and disjoint; empty ones vanish."""
-    found: list[Interval] = []
-    for start_ms, end_ms in sorted(interval for interval in intervals if interval[0] < interval[1]):
-        if found and start_ms <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end_ms))
-        else:
-            found.append((start_ms, end_ms))
-    return found
 
 
 def _same_offset(zone: ZoneInfo, from_ms: int, to_ms: int) -> Iterator[tuple[int, int, int]]:

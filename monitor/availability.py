@@ -9,8 +9,9 @@ from statistics import median_low
 from zoneinfo import ZoneInfo
 
 from alerts.availability import Availability, measure, windows_on
+from alerts.intervals import Interval
 from alerts.model import CheckRule, Result, Rules, Subject, TargetRule, Transition
-from alerts.service_hours import Interval, service_intervals
+from alerts.service_hours import service_intervals
 from alerts.timeline import TargetTimelines, Timeline, check_timeline
 from config.hours import parse_days, parse_hours
 from config.model import Inventory

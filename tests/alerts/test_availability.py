@@ -8,9 +8,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.availability import Availability, combine, difference, intersection, measure, windows_on
+from alerts.availability import Availability, combine, measure, windows_on
+from alerts.intervals import difference, intersection, joined
 from alerts.model import State
-from alerts.service_hours import joined
 from alerts.timeline import Change
 from tests.alerts.scenes import window
 from tests.alerts.test_timeline import state_at, timelines
