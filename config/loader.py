@@ -15,9 +15,9 @@ from config.cycles import find_cycles, graph_of
 from config.errors import ConfigError, Problems
 from config.explain import explain, field_names
 from config.located import Map
-from config.model import Agency, Inventory, Model, ServiceHours, Settings, Site
 from config.modules import Module, ModuleFile
 from config.modules import build as build_module
+from config.model import Agency, Holidays, Inventory, Model, ServiceHours, Settings, Site
 from config.routing import Routing
 from config.secret_references import Secrets, step
 from config.sections import Item, Sections, noun_of
@@ -72,6 +72,7 @@ class _Loading:
         agencies = self._models("agencies", Agency)
         sites = self._models("sites", Site)
         hours = self._models("service_hours", ServiceHours)
+        holidays = self._models("holidays", Holidays)
         written = self._targets()
         routing = Routing(self._sections, self._problems, self._secrets, settings.timezone)
         receivers, routes = routing.receivers(), routing.routes()
@@ -96,6 +97,7 @@ class _Loading:
             silences=silences,
             service_hours=hours,
             modules=modules,
+            holidays=holidays,
         )
 
     def _settings(self) -> Settings:

@@ -103,7 +103,9 @@ class Routing:
             return None
 
     def check_references(self) -> None:
-        """Note every reference of a route or window that leads nowhere."""
+        """Note every reference of a route, a window or service hours that leads nowhere."""
+        for raw, path in self._sections.items["service_hours"]:
+            self._check_list(raw, path, "holidays", "holidays", "calendar of holidays")
         for section in ("maintenance", "silences"):
             for raw, path in self._sections.items[section]:
                 self._check_list(raw, path, "targets", "targets", "target")

@@ -19,6 +19,7 @@ from config.explain import field_names
 from config.model import (
     Agency,
     CheckOptions,
+    Holidays,
     RouteRule,
     ServiceHours,
     Settings,
@@ -81,6 +82,7 @@ def json_schema() -> dict[str, Any]:
         "agencies": _add(definitions, "agency", Agency, {"name": _NAME}),
         "sites": _add(definitions, "site", Site, {"name": _NAME}),
         "service_hours": _add(definitions, "service_hours", ServiceHours),
+        "holidays": _add(definitions, "holidays", Holidays, {"name": _NAME}),
         "targets": _add(
             definitions,
             "target",

@@ -14,13 +14,25 @@ from config.secret_references import step
 from config.templates import Templates
 from config.yaml_reader import Budget, UnreadableError, read_yaml
 
-LISTS = ("agencies", "sites", "service_hours", "targets", "receivers", "routes", "maintenance", "silences", "modules")
+LISTS = (
+    "agencies",
+    "sites",
+    "service_hours",
+    "holidays",
+    "targets",
+    "receivers",
+    "routes",
+    "maintenance",
+    "silences",
+    "modules",
+)
 SECTIONS = ("settings", *LISTS, "templates")
 
 _NOUNS = {
     "agencies": "agency",
     "sites": "site",
     "service_hours": "service hours",
+    "holidays": "calendar of holidays",
     "targets": "target",
     "templates": "template",
     "receivers": "receiver",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from itertools import pairwise
 from statistics import median_low
 from zoneinfo import ZoneInfo
@@ -94,8 +95,16 @@ def measure_targets(
 def promised_intervals(inventory: Inventory, hours: str, from_ms: int, to_ms: int) -> list[Interval]:
     """Return the intervals inside [from_ms, to_ms) in which the service hours of that id promise the service."""
     wanted = inventory.service_hours[hours]
-    zone = ZoneInfo(inventory.settings.timezone)
-    return service_intervals(parse_days(wanted.days), parse_hours(wanted.hours), zone, from_ms, to_ms)
+    calendars = [inventory.holidays[id_] for id_ in wanted.holidays]
+    return service_intervals(
+        parse_days(wanted.days),
+        parse_hours(wanted.hours),
+        ZoneInfo(inventory.settings.timezone),
+        from_ms,
+        to_ms,
+        days_off=frozenset[date]().union(*(calendar.days_off for calendar in calendars)),
+        days_on=frozenset[date]().union(*(calendar.works_on for calendar in calendars)),
+    )
 
 
 def check_timelines(transitions: Iterable[Transition]) -> dict[str, Timeline]:

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import Rules
-from config.model import Inventory, Objective, ServiceHours, Settings, Target
+from config.model import Holidays, Inventory, Objective, ServiceHours, Settings, Target
 from monitor.queries import statements
 from monitor.store.rules import rules_from
 from monitor.views import Name
@@ -150,5 +150,12 @@ def _inventory(found: Mapping[str, Any], rows: Iterable[Any]) -> Inventory:
             for row in rows
             if row.service_hours or row.objective != "{}"
         },
-        service_hours={id_: ServiceHours(id=id_, days=days, hours=times) for id_, (days, times) in hours.items()},
+        service_hours={
+            id_: ServiceHours(id=id_, days=days, hours=times, holidays=calendars[0] if calendars else ())
+            for id_, (days, times, *calendars) in hours.items()
+        },
+        holidays={
+            id_: Holidays(id=id_, days=[{"day": day} for day in days_off], works_on=works_on)
+            for id_, (days_off, works_on) in found.get("holidays", {}).items()
+        },
     )

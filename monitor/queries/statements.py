@@ -8,7 +8,8 @@ META = text("SELECT name, value FROM meta WHERE name IN ('heartbeat_ms', 'invent
 """How fresh everything is: the monitor's last sign of life, and when the inventory was last written."""
 
 INVENTORY_META = text(
-    "SELECT name, value FROM meta WHERE name IN ('timezone', 'language', 'simulated', 'rules', 'service_hours')"
+    "SELECT name, value FROM meta "
+    "WHERE name IN ('timezone', 'language', 'simulated', 'rules', 'service_hours', 'holidays')"
 )
 """The rest of what the configuration says and pages need, as JSON."""
 

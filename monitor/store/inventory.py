@@ -43,7 +43,13 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
             "language": settings.language,
             "simulated": settings.simulated,
             "rules": rules_of(inventory),
-            "service_hours": {hours.id: [hours.days, hours.hours] for hours in inventory.service_hours.values()},
+            "service_hours": {
+                hours.id: [hours.days, hours.hours, hours.holidays] for hours in inventory.service_hours.values()
+            },
+            "holidays": {
+                calendar.id: [sorted(calendar.days_off), sorted(calendar.works_on)]
+                for calendar in inventory.holidays.values()
+            },
             "inventory_ms": now_ms,
         },
     )

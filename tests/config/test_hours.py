@@ -1,8 +1,11 @@
 """Service hours: what may be written."""
 
+from datetime import date
+
 import pytest
 
 from config.hours import parse_days, parse_hours
+from config.model import Holidays
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,10 @@ def test_hours_are_in_order_whatever_was_written() -> None:
 def test_what_is_not_hours(text: str) -> None:
     with pytest.raises(ValueError, match=r"times of the day|ends before"):
         parse_hours(text)
+
+
+def test_holidays_are_days_and_ranges_with_both_ends() -> None:
+    days = [{"day": "2026-01-01"}, {"from": "2026-02-28", "to": "2026-03-02", "name": "Tết"}]
+    calendar = Holidays(id="vn", days=days, works_on=["2026-01-10"])
+    assert calendar.days_off == {date(2026, 1, 1), date(2026, 2, 28), date(2026, 3, 1), date(2026, 3, 2)}
+    assert calendar.works_on == (date(2026, 1, 10),)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import reduce
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from alerts.availability import measure
+from alerts.counted import Counted, count
 from alerts.model import State
 from alerts.periods import days, months, start_of_day_ms, start_of_month_ms
 from alerts.service_hours import service_intervals
@@ -60,8 +62,8 @@ def test_months_begin_at_midnight_in_the_zone():
 def test_a_year_cut_into_months_and_days_has_no_gaps():
     for zone in (RIGA, HANOI):
         from_ms, to_ms = start_of_month_ms(2028, 1, zone), start_of_month_ms(2029, 1, zone)
-        for parts, count in ((months(from_ms, to_ms, zone), 12), (days(from_ms, to_ms, zone), 366)):
-            assert len(parts) == count
+        for parts, number in ((months(from_ms, to_ms, zone), 12), (days(from_ms, to_ms, zone), 366)):
+            assert len(parts) == number
             assert [parts[0][0], *(end for _, end in parts)] == [*(start for start, _ in parts), to_ms]
 
 
@@ -140,6 +142,58 @@ def test_an_outage_over_the_change_of_clocks_has_its_real_length():
     figures = measure(timeline, from_ms, to_ms, first_result_ms=from_ms, now_ms=to_ms)
     assert figures.down_ms == 2 * HOUR_MS + 1_000
     assert figures.service_ms == 745 * HOUR_MS
+
+
+def test_holidays_and_moved_working_days_are_days_in_the_zone():
+    """Quốc khánh 2026: Monday 31 August was moved to Saturday 22 August."""
+    from_ms, to_ms = start_of_day_ms(date(2026, 8, 17), HANOI), start_of_day_ms(date(2026, 9, 7), HANOI)
+    off = {date(2026, 8, 31), date(2026, 9, 1), date(2026, 9, 2)}
+    served = service_intervals(WORKDAYS, [(480, 720)], HANOI, from_ms, to_ms, days_off=off, days_on={date(2026, 8, 22)})
+    expected = [17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 34, 35]
+    assert served == [
+        (ms("2026-08-01T01:00:00") + (day - 1) * 24 * HOUR_MS, ms("2026-08-01T05:00:00") + (day - 1) * 24 * HOUR_MS)
+        for day in expected
+    ]
+
+
+def test_a_day_that_is_worked_is_worked_even_on_a_holiday():
+    day = date(2026, 9, 2)
+    from_ms, to_ms = start_of_day_ms(day, HANOI), start_of_day_ms(date(2026, 9, 3), HANOI)
+    served = service_intervals(EVERY_DAY, [(0, 1440)], HANOI, from_ms, to_ms, days_off={day}, days_on={day})
+    assert served == [(from_ms, to_ms)]
+
+
+@pytest.mark.parametrize(("zone", "hours"), [(RIGA, (743 - 23, 745 - 25)), (HANOI, (744 - 24, 744 - 24))])
+def test_a_holiday_takes_out_the_day_as_long_as_it_is(zone, hours):
+    off = {date(2026, 3, 29), date(2026, 10, 25)}
+    for number, expected in zip((3, 10), hours, strict=True):
+        served = service_intervals(EVERY_DAY, [(0, 1440)], zone, *month(2026, number, zone), days_off=off)
+        assert sum(end - start for start, end in served) == expected * HOUR_MS
+
+
+@pytest.mark.parametrize("zone", [RIGA, HANOI])
+def test_the_leap_day_can_be_a_holiday_and_there_is_none_in_other_years(zone):
+    from_ms, to_ms = month(2028, 2, zone)
+    served = service_intervals(EVERY_DAY, [(0, 1440)], zone, from_ms, to_ms, days_off={date(2028, 2, 29)})
+    assert served == [(from_ms, to_ms - 24 * HOUR_MS)]
+
+
+@pytest.mark.parametrize("zone", [RIGA, HANOI])
+def test_a_year_counted_by_months_in_the_zone_is_the_year(zone):
+    """An outage over the change of clocks, one over the leap day and its month's end, one over New Year."""
+    from_ms, to_ms = start_of_month_ms(2028, 1, zone), start_of_month_ms(2029, 1, zone)
+    down = [("2028-02-28T23:59:59", "2028-03-01T00:00:01"), ("2028-03-25T20:00:00", "2028-03-26T05:00:00")]
+    down += [("2028-10-28T20:00:00", "2028-10-29T03:30:00"), ("2028-12-31T12:00:00", "2029-01-01T12:00:00")]
+    timeline = [Change(from_ms - HOUR_MS, State.UP)]
+    for start, end in down:
+        timeline += [Change(ms(start), State.DOWN, "timeout"), Change(ms(end), State.UP)]
+    served = service_intervals(EVERY_DAY, [(60, 1380)], zone, from_ms, to_ms)
+    whole = count(tuple(timeline), from_ms, to_ms, service=served)
+    parts = [count(tuple(timeline), start, end, service=served) for start, end in months(from_ms, to_ms, zone)]
+    assert len(parts) == 12
+    assert reduce(Counted.then, parts) == whole
+    assert whole.all_outages == 4
+    assert whole.service_ms == 366 * 22 * HOUR_MS
 
 
 def test_the_leap_day_belongs_to_february():
