@@ -40,6 +40,27 @@ def check_timeline(transitions: Iterable[Transition]) -> Timeline:
     return tuple(changes)
 
 
+def timelines_of(known: Iterable[tuple[str, int, State, str]]) -> dict[str, Timeline]:
+    """Return the timelines of many checks from (check, at_ms, state, reason), in the order in which they were known.
+
+    It is `check_timeline` for a year of a country, without an object for each transition.
+    """
+    by_check: dict[str, list[Change]] = {}
+    for check, at_ms, state, reason in known:
+        changes = by_check.get(check)
+        if changes is None:
+            changes = by_check[check] = []
+        while changes and changes[-1][0] >= at_ms:
+            changes.pop()
+        if changes:
+            _, last_state, last_reason = changes[-1]
+            if state is not last_state or reason != last_reason:
+                changes.append(Change(at_ms, state, reason))
+        elif state is not State.UNKNOWN or reason:
+            changes.append(Change(at_ms, state, reason))
+    return {check: tuple(changes) for check, changes in by_check.items()}
+
+
 def target_timeline(
     rules: Rules, target: str, by_check: Mapping[str, Timeline], until_ms: int | None = None
 ) -> Timeline:

@@ -76,7 +76,7 @@ def measure_targets(
         hours = known.service_hours if known is not None else ""
         if hours not in promised:
             promised[hours] = promised_intervals(inventory, hours, from_ms, min(to_ms, now_ms))
-        starts = [first_ms[check] for check in _checks_below(rules, target) if check in first_ms]
+        starts = [first_ms[check] for check in checks_below(rules, target) if check in first_ms]
         figures = measure(
             timelines.of(target),
             from_ms,
@@ -136,7 +136,7 @@ def _interval_s(moments: Iterable[int]) -> float:
     return median_low(spaces) / 1000 if spaces else INTERVAL_S
 
 
-def _checks_below(rules: Rules, target: str) -> Iterable[str]:
+def checks_below(rules: Rules, target: str) -> Iterable[str]:
     """Give the checks of the target and of all that it is made of."""
     seen, todo = {target}, [target]
     while todo:

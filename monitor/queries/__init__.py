@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alerts.availability import Availability
+from alerts.availability import Availability, of_counted
+from alerts.counted import Outage
 from alerts.model import Incident, Transition
-from alerts.timeline import segments, target_timeline
+from alerts.timeline import TargetTimelines, segments, target_timeline
 from monitor.availability import UnknownTargetError, check_timelines, measure_targets
-from monitor.queries import figures, statements
+from monitor.queries import figures, periods, statements
 from monitor.queries.figures import DayFigures
 from monitor.queries.known import Known, KnownCheck, read_known
+from monitor.queries.periods import Asking
 from monitor.queries.points import read_points
 from monitor.queries.rows import NEVER_MEASURED, Now, read_now, target_row, worst_first
+from monitor.queries.signed import SignedPeriod, read_signed
 from monitor.store.engine import create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import require_head
 from monitor.store.names import Names
+from monitor.store.periods import ClosedMonth
 from monitor.store.states import incident_of, transition_of
+from monitor.together import Facts
 from monitor.views import CheckPanel, Name, Overview, Point, Segment, TargetPage, TargetRow
 
 __all__ = ["Queries", "StoreError", "StoreUnavailableError", "UnknownTargetError"]
@@ -169,21 +174,64 @@ class Queries:
     ) -> list[Availability]:
         """Return the availability of every target, or of one, over [from_ms, to_ms), in the configuration's order.
 
-        Raises UnknownTargetError.
+        A period that was signed off is what was signed, to the digit. Raises UnknownTargetError.
         """
-        async with self._snapshot() as (connection, known, heartbeat_ms):
-            if target is not None and target not in known.targets:
-                near = difflib.get_close_matches(target, known.targets, n=1)
-                message = f"there is no target {target!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-                raise UnknownTargetError(message)
+        signed = await self.signed_availability(from_ms, to_ms)
+        if signed is None:
+            return await self.counted_availability(from_ms, to_ms, now_ms, target)
+        if target is not None:
+            _require(target, signed.facts)
+        return [figure for figure in signed.figures if target in (None, figure.target)]
+
+    async def counted_availability(
+        self, from_ms: int, to_ms: int, now_ms: int, target: str | None = None
+    ) -> list[Availability]:
+        """Return what is counted today of that period, signed off or not. Raises UnknownTargetError."""
+        async with self._asking(now_ms) as (connection, asking):
+            known = asking.known
+            if target is not None:
+                _require(target, known.targets)
             wanted = list(known.targets) if target is None else [target]
-            checks = None if target is None else [check.id for check in known.targets[target].below]
-            transitions = await figures.read_transitions(connection, from_ms, min(to_ms, now_ms + 1), checks)
-            first_ms = await figures.first_results(connection)
-            now = await read_now(connection)
-        by_check = check_timelines(transitions)
-        figures.without_silence(by_check, now.last_results(known), heartbeat_ms, now_ms)
-        return measure_targets(known.inventory, known.rules, by_check, first_ms, from_ms, to_ms, now_ms, wanted)
+            counted = await periods.read_counted(connection, asking, from_ms, to_ms, wanted)
+        objectives = {id_: one.objective.availability for id_, one in known.inventory.targets.items()}
+        return [of_counted(counted[id_], from_ms, to_ms, objective=objectives.get(id_), target=id_) for id_ in wanted]
+
+    async def signed_availability(self, from_ms: int, to_ms: int) -> SignedPeriod | None:
+        """Return what was signed off of that very period, None when nothing was.
+
+        Raises StoreDamagedError when it is not what was signed any more.
+        """
+        async with self._snapshot() as (connection, _, _):
+            return await read_signed(connection, from_ms, to_ms)
+
+    async def facts(self) -> dict[str, Facts]:
+        """Return what each target of the configuration belongs to."""
+        async with self._snapshot() as (_, known, _):
+            return {
+                id_: Facts(target.agency, known.provinces.get(target.site, ""), target.programme, target.members)
+                for id_, target in known.targets.items()
+            }
+
+    async def outages(self, target: str, from_ms: int, to_ms: int, now_ms: int) -> list[Outage]:
+        """Return a target's outages over [from_ms, to_ms), as they are counted today. Raises UnknownTargetError."""
+        async with self._asking(now_ms) as (connection, asking):
+            _require(target, asking.known.targets)
+            end_ms = min(to_ms, now_ms)
+            counting = await periods.read_counting(connection, asking.known)
+            by_check = await periods.read_timelines(connection, asking, counting, from_ms, end_ms, [target])
+        return counting.outages(TargetTimelines(asking.known.rules, by_check), target, from_ms, end_ms)
+
+    async def count_month(self, now_ms: int, most: int) -> list[ClosedMonth]:
+        """Return what is counted of the first month that is over and not kept as it is; empty when all are."""
+        async with self._snapshot() as (connection, known, _):
+            return await periods.count_month(connection, known, now_ms, most)
+
+    @asynccontextmanager
+    async def _asking(self, now_ms: int) -> AsyncIterator[tuple[AsyncConnection, Asking]]:
+        async with self._snapshot() as (connection, known, heartbeat_ms):
+            is_silent = figures.is_silent(heartbeat_ms, now_ms)
+            last = (await read_now(connection)).last_results(known) if is_silent else {}
+            yield connection, Asking(known, last, heartbeat_ms, now_ms)
 
     async def transitions(self, from_ms: int, to_ms: int, limit: int = PAGE_TRANSITIONS) -> list[Transition]:
         """Return the transitions that became known in [from_ms, to_ms), newest first."""
@@ -195,6 +243,14 @@ class Queries:
         """Return incidents, open or over, newest first."""
         async with self._snapshot() as (connection, _, _):
             return [incident_of(row) for row in await connection.execute(statements.INCIDENTS, {"most": limit})]
+
+
+def _require(target: str, known: Mapping[str, object]) -> None:
+    """Raise UnknownTargetError for a target that is not there."""
+    if target not in known:
+        near = difflib.get_close_matches(target, known, n=1)
+        message = f"there is no target {target!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        raise UnknownTargetError(message)
 
 
 def _numbers(known: Known, family: Iterable[str]) -> list[int]:

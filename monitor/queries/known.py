@@ -13,6 +13,7 @@ from alerts.model import Rules
 from config.model import Holidays, Inventory, Objective, ServiceHours, Settings, Target
 from monitor.queries import statements
 from monitor.store.rules import rules_from
+from monitor.together import PROGRAMME
 from monitor.views import Name
 
 
@@ -40,6 +41,7 @@ class KnownTarget(NamedTuple):
     below: tuple[KnownCheck, ...]
     members: tuple[str, ...]
     parents: tuple[str, ...]
+    programme: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Known:
         version_ms: when it was written.
         inventory: settings, service hours, and the targets that have hours or an objective; nothing else is there.
         order: ids of targets by criticality, then by name.
+        provinces: the province's code of each site.
         above: ids of the targets that a check counts for, by the check's id.
 
     """
@@ -60,6 +63,7 @@ class Known:
     inventory: Inventory = field(default_factory=Inventory)
     agencies: Mapping[str, Name] = field(default_factory=dict)
     sites: Mapping[str, Name] = field(default_factory=dict)
+    provinces: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, KnownTarget] = field(default_factory=dict)
     checks: Mapping[int, KnownCheck] = field(default_factory=dict)
     order: Sequence[str] = ()
@@ -76,6 +80,7 @@ async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
         check = KnownCheck(row.no, row.id, row.name, row.probe, row.address, row.interval_s)
         by_target.setdefault(row.target, []).append(check)
     targets = _targets(rows, by_target)
+    sites = (await connection.execute(statements.SITES)).all()
     above: dict[str, list[str]] = {}
     for target in targets.values():
         for check in target.below:
@@ -86,7 +91,8 @@ async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
         rules=rules,
         inventory=_inventory(found, rows),
         agencies=_names(await connection.execute(statements.AGENCIES)),
-        sites=_names(await connection.execute(statements.SITES)),
+        sites=_names(sites),
+        provinces={row.id: row.province for row in sites},
         targets=targets,
         checks={check.number: check for checks in by_target.values() for check in checks},
         order=[target.id for target in sorted(targets.values(), key=_display_order)],
@@ -116,6 +122,7 @@ def _targets(rows: Iterable[Any], by_target: Mapping[str, list[KnownCheck]]) -> 
             below=tuple(check for part in _with_members(row.id, members) for check in by_target.get(part, ())),
             members=members[row.id],
             parents=tuple(orjson.loads(row.parents)),
+            programme=orjson.loads(row.labels).get(PROGRAMME, ""),
         )
         for row in rows
     }

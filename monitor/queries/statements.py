@@ -14,10 +14,10 @@ INVENTORY_META = text(
 """The rest of what the configuration says and pages need, as JSON."""
 
 AGENCIES = text("SELECT id, name_vi, name_en FROM agencies WHERE removed_ms IS NULL ORDER BY position")
-SITES = text("SELECT id, name_vi, name_en FROM sites WHERE removed_ms IS NULL ORDER BY position")
+SITES = text("SELECT id, name_vi, name_en, province FROM sites WHERE removed_ms IS NULL ORDER BY position")
 
 TARGETS = text(
-    "SELECT id, type, name_vi, name_en, agency, site, criticality, service_hours, members, parents, objective "
+    "SELECT id, type, name_vi, name_en, agency, site, criticality, service_hours, members, parents, objective, labels "
     "FROM targets WHERE removed_ms IS NULL ORDER BY position"
 )
 """All targets of the configuration, in its order."""
@@ -106,3 +106,17 @@ ROLLUPS_OF = text(
     "WHERE check_no = :number AND start_ms >= :start AND start_ms < :end GROUP BY 1 ORDER BY 1"
 )
 """One check's rollups in a window, added up over `span` milliseconds each, oldest first."""
+
+CLOSED_MONTHS = text("SELECT * FROM closed_months WHERE start_ms >= :start AND end_ms <= :end")
+"""What was counted of whole months inside [start, end)."""
+
+LATE_CHANGES = text("SELECT check_id, from_ms, to_ms, times FROM late_changes WHERE from_ms < :end AND to_ms > :start")
+"""Which stretches of the past were changed after the fact, and how often, as far as they touch [start, end)."""
+
+SIGNED_PERIOD = text(
+    "SELECT from_ms, to_ms, signed_ms, signed_by, digest FROM signed_periods WHERE from_ms = :start AND to_ms = :end"
+)
+SIGNED_FIGURES = text(
+    "SELECT target, facts, figures FROM signed_figures WHERE from_ms = :start AND to_ms = :end ORDER BY position"
+)
+"""What was signed off of that very period."""

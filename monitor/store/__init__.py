@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.model import Incident, Memory, Result
 from config.model import Inventory
 from monitor.records import Batch, CheckNow, PendingNotification, Rollup
-from monitor.store import heartbeats, history, outbox, results, states
+from monitor.store import heartbeats, history, outbox, periods, results, states
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -32,6 +32,7 @@ from monitor.store.errors import (
 )
 from monitor.store.migrate import require_head, upgrade
 from monitor.store.names import Names
+from monitor.store.periods import ClosedMonth, SignedTarget
 from monitor.store.session import Session
 from monitor.store.statements import get_meta, put_meta
 from probes.heartbeat_book import Page
@@ -250,6 +251,21 @@ class Store:
         """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""
         async for result in results.read(self._reader, self._names, from_ms, to_ms):
             yield result
+
+    async def invalidate(self, check: str, from_ms: int, to_ms: int) -> None:
+        """Note that a check's transitions in [from_ms, to_ms) are not what they were: its months are counted anew.
+
+        Who changes them in a transaction of his own calls `periods.invalidate` in it instead.
+        """
+        await self._write(lambda connection: periods.invalidate(connection, [(check, from_ms, to_ms)]))
+
+    async def keep_months(self, months: Iterable[ClosedMonth]) -> None:
+        """Keep what was counted of months that are over; it stands in for nothing but counting again."""
+        await self._write(lambda connection: periods.keep_months(connection, months))
+
+    async def sign(self, from_ms: int, to_ms: int, by: str, now_ms: int, signed: Sequence[SignedTarget]) -> None:
+        """Keep the figures of a period for good. Raises AlreadySignedError."""
+        await self._write(lambda connection: periods.sign(connection, from_ms, to_ms, by, now_ms, signed))
 
     async def forget_results(self, before_ms: int) -> int:
         """Delete the results that started before `before_ms`, some at a time; return how many."""

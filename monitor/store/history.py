@@ -21,6 +21,7 @@ from monitor.recent import ROLLUP_MS, Recent
 from monitor.records import Batch, Rollup
 from monitor.store import states
 from monitor.store.names import checks
+from monitor.store.periods import FOREVER_MS, invalidate
 from monitor.store.results import LATEST_MS
 from monitor.store.rules import rules_from
 from monitor.store.tables import check_states, meta, transitions
@@ -124,6 +125,7 @@ class History:
         for some in (anew[i : i + _DELETE_CHECKS] for i in range(0, len(anew), _DELETE_CHECKS)):
             of_checks = (transitions.c.kind == Subject.CHECK.value) & transitions.c.subject.in_(some)
             await connection.execute(delete(transitions).where(of_checks))
+        await invalidate(connection, ((check, 0, FOREVER_MS) for check in anew))
         await states.save(connection, batch, check_nos)
 
 

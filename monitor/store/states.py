@@ -23,6 +23,7 @@ from alerts.model import (
 from monitor.records import Batch, CheckNow, Rollup, TargetNow
 from monitor.store.codec import decode_spark, encode_spark, state_no, state_of
 from monitor.store.names import checks
+from monitor.store.periods import note_late
 from monitor.store.statements import add, storable, to_json, upsert
 from monitor.store.tables import (
     IncidentRow,
@@ -43,6 +44,7 @@ targets = metadata.tables[TargetRow.__tablename__]
 async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str, int]) -> None:
     """Save all of a batch but its results and notifications."""
     await add(connection, transitions, [_transition_row(transition) for transition in batch.transitions])
+    await note_late(connection, batch.transitions)
     await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ("id",))
     await add(connection, incident_targets, _incident_targets(batch.incidents))
     # One order for all writers: two transactions that take the same rows never wait for each other in a circle.

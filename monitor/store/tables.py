@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from alerts.counted import Counted
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -285,3 +287,58 @@ heartbeats = Table(
     Column("page", Text, nullable=False),
 )
 """What jobs said of themselves: `key` is the SHA-256 of a check's token, `page` the JSON of `probes.heartbeat_book`."""
+
+closed_months = Table(
+    "closed_months",
+    metadata,
+    Column("target", String, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("rules", String, nullable=False),
+    Column("late", Integer, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in Counted._fields),
+    PrimaryKeyConstraint("target", "start_ms"),
+)
+"""What was counted of each target in each month that is over, as `alerts.counted.Counted` (`worked` is 0 or 1).
+
+It holds while `rules` is the fingerprint of what the target is counted under, and `late` the number of
+`late_changes` of its checks that touch the month. Whatever is missing or does not hold is counted anew: the table
+may be emptied at any time."""
+
+late_changes = Table(
+    "late_changes",
+    metadata,
+    Column("check_id", String, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    PrimaryKeyConstraint("check_id", "from_ms", "to_ms"),
+)
+"""Stretches of a check's past whose transitions were changed, and how often. Only ever added to, in the transaction
+of the change itself."""
+
+signed_periods = Table(
+    "signed_periods",
+    metadata,
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("signed_ms", BigInteger, nullable=False),
+    Column("signed_by", String, nullable=False),
+    Column("digest", String, nullable=False),
+    PrimaryKeyConstraint("from_ms", "to_ms"),
+)
+"""Periods whose report was signed off, by whom and when; `digest` is the SHA-256 of all that was signed."""
+
+signed_figures = Table(
+    "signed_figures",
+    metadata,
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("target", String, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("figures", Text, nullable=False),
+    PrimaryKeyConstraint("from_ms", "to_ms", "position"),
+    UniqueConstraint("from_ms", "to_ms", "target"),
+)
+"""What was signed, never changed: the figures of each target and whose it was then, as JSON."""
