@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
-from alerts.counted import Counted, count
+from alerts.counted import Counted, Outage, count
 from alerts.intervals import Interval
 from alerts.model import Window
 from alerts.periods import utc_text
@@ -100,6 +100,20 @@ class Availability:
         if self.objective is None or not self.known_ms:
             return None
         return round((1 - _exact(self.objective)) * self.known_ms - self.down_ms)
+
+    def budget_share(self, down_ms: int) -> float | None:
+        """Return which share of the error budget that much downtime spends; None where there is no budget."""
+        return down_ms / self.error_budget_ms if self.error_budget_ms else None
+
+    def outage_as_json(self, outage: Outage) -> dict[str, Any]:
+        """Return one of its outages as an object: its edges, how much of it counts, and what it cost."""
+        return {
+            "from": utc_text(outage.from_ms),
+            "to": utc_text(outage.to_ms),
+            "counted_s": _seconds(outage.counted_ms),
+            "reason": outage.reason,
+            "error_budget_share": self.budget_share(outage.counted_ms),
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return the object of DESIGN section 6.5; seconds are exact to the millisecond, whole ones are integers."""

@@ -201,6 +201,17 @@ def _longer(outage: Outage | None, counted: Interval, reason: str) -> Outage:
     return outage._replace(to_ms=end_ms, counted_ms=outage.counted_ms + end_ms - start_ms)
 
 
+def measured_intervals(
+    from_ms: int,
+    to_ms: int,
+    *,
+    service: Sequence[Interval] | None = None,
+    maintenance: Iterable[Interval] = (),
+) -> list[Interval]:
+    """Return what is measured of [from_ms, to_ms): served, and not in maintenance."""
+    return _parts(from_ms, to_ms, service, maintenance)[2] if from_ms < to_ms else []
+
+
 def _parts(
     from_ms: int, to_ms: int, service: Sequence[Interval] | None, maintenance: Iterable[Interval]
 ) -> tuple[list[Interval], list[Interval], list[Interval]]:

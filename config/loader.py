@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from config.basics import Model
+from config.calendars import Holidays, ServiceHours
 from config.checks import Checks
 from config.cycles import find_cycles, graph_of
 from config.errors import ConfigError, Problems
 from config.explain import explain, field_names
 from config.located import Map
+from config.model import Agency, Inventory, Settings, Site
 from config.modules import Module, ModuleFile
 from config.modules import build as build_module
-from config.model import Agency, Holidays, Inventory, Model, ServiceHours, Settings, Site
 from config.routing import Routing
 from config.secret_references import Secrets, step
 from config.sections import Item, Sections, noun_of

@@ -4,64 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, model_validator
 
-from config.hours import parse_days, parse_hours
+from config.basics import Id, Model, Name, Named, visible
+from config.calendars import Holidays, ServiceHours
 from probes.units import Duration, Rate, Share
-
-
-def _visible(value: str) -> str:
-    if not value.isprintable():
-        message = f"{value!r} holds characters that cannot be seen"
-        raise ValueError(message)
-    return value
-
-
-Id = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=120), AfterValidator(_visible)]
-"""An identifier: no white space and no slash (a slash parts a check's target from its name)."""
-
-
-class Model(BaseModel):
-    """Base of every configuration model: frozen, unknown keys forbidden."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a validator that lets a text pass if it can be parsed."""
-
-    def check(value: str) -> str:
-        parse(value)
-        return value
-
-    return check
-
-
-def _one_name(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
-        raise ValueError("a name is text: write it in quotes")
-    return {"vi": value} if isinstance(value, str) else value
-
-
-class Name(Model):
-    """A name in Vietnamese and, if there is one, in English."""
-
-    vi: str = ""
-    en: str = ""
-
-    def in_language(self, language: str) -> str:
-        """Return the name in that language, or in the other one where it is missing."""
-        return (self.en or self.vi) if language == "en" else (self.vi or self.en)
-
-
-Named = Annotated[Name, BeforeValidator(_one_name)]
-"""A name: one string, or one per language."""
 
 _CONFIRM = re.compile(r"^\s*(\d+)\s+of\s+(\d+)\s*$")
 
@@ -108,7 +61,7 @@ class ConfirmRule(Model):
     up: int = Field(2, ge=1, le=100)
 
 
-CheckName = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60), AfterValidator(_visible)]
+CheckName = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=60), AfterValidator(visible)]
 """A check's name: as an id, and short."""
 
 
@@ -285,93 +238,6 @@ class RouteRule(Model):
     stop: bool = False
 
 
-def _day(value: Any) -> Any:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(value.strip())
-    except (ValueError, AttributeError):
-        message = f"{value!r} is not a day: write such as 2026-09-02"
-        raise ValueError(message) from None
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-"""A day of the calendar, in the configured time zone."""
-
-HOLIDAY_DAYS = 366
-"""Longest holiday: whoever writes a longer one has mistaken the year."""
-
-
-class Holiday(Model):
-    """One day off, or all days from the first to the last, both included."""
-
-    day: Day | None = None
-    from_: Day | None = Field(None, alias="from")
-    to: Day | None = None
-    name: Named = Name()
-
-    @model_validator(mode="after")
-    def _is_one_day_or_several(self) -> Self:
-        if (self.day is None) is (self.from_ is None) or (self.from_ is None) is not (self.to is None):
-            raise ValueError("write either 'day', or 'from' and 'to'")
-        if self.from_ is not None and self.to is not None and not 0 <= (self.to - self.from_).days < HOLIDAY_DAYS:
-            message = f"it lasts from {self.from_} to {self.to}: it ends before it begins, or is longer than a year"
-            raise ValueError(message)
-        return self
-
-    @property
-    def days(self) -> list[date]:
-        """All its days."""
-        first, last = self.day or self.from_, self.day or self.to
-        if first is None or last is None:
-            return []
-        return [first + timedelta(days=number) for number in range((last - first).days + 1)]
-
-
-class Holidays(Model):
-    """A calendar of days off, and of the days that are worked in their place.
-
-    Attributes:
-        days: on these no service is promised.
-        works_on: on these it is, whatever day of the week they are: what a swap of days has made working days.
-
-    """
-
-    id: Id
-    name: Named = Name()
-    days: tuple[Holiday, ...] = ()
-    works_on: tuple[Day, ...] = ()
-
-    @model_validator(mode="after")
-    def _no_day_is_both(self) -> Self:
-        both = sorted(self.days_off & set(self.works_on))
-        if both:
-            message = f"{both[0]} is both a day off and a day that is worked"
-            raise ValueError(message)
-        return self
-
-    @property
-    def days_off(self) -> frozenset[date]:
-        """Every day off."""
-        return frozenset(day for holiday in self.days for day in holiday.days)
-
-
-class ServiceHours(Model):
-    """When a service is promised, in the configured time zone.
-
-    Attributes:
-        days: days of the week and ranges of them, such as `mon-fri` or `mon,wed,sat`.
-        hours: times of the day, such as `08:00-17:00` or `07:30-11:30,13:00-16:30`; the end is not in it.
-        holidays: ids of the calendars whose days off are not served; what one of them works on is.
-
-    """
-
-    id: Id
-    days: Annotated[str, AfterValidator(_checked(parse_days))] = "mon-sun"
-    hours: Annotated[str, AfterValidator(_checked(parse_hours))] = "00:00-24:00"
-    holidays: tuple[str, ...] = ()
-
-
 _STORES = ("sqlite:///", "postgresql://")
 
 
@@ -402,6 +268,15 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _of_rollups(value: float) -> float:
+    if value not in _LOSS_INTERVALS_S:
+        message = f"{value:g}s is not an interval of loss: write 5m, 10m, 15m, 30m or 1h"
+        raise ValueError(message)
+    return value
+
+
+_LOSS_INTERVALS_S = (300.0, 600.0, 900.0, 1800.0, 3600.0)
+
 Address = Annotated[str, AfterValidator(_host_port)]
 """`host:port`; an IPv6 address in brackets; port 0 takes any free one."""
 
@@ -419,6 +294,8 @@ class Settings(Model):
         queue: results that may wait to be saved.
         spool: directory where results wait while the store is away.
         simulated: pages say that the data is simulated.
+        loss_interval, loss_threshold: an interval of a link is unavailable when it loses a greater share than this
+            (in the manner of ITU-T Y.1540); both are printed with the figure.
 
     """
 
@@ -432,6 +309,8 @@ class Settings(Model):
     queue: int = Field(20_000, ge=10, le=10_000_000)
     spool: str = "data/spool"
     simulated: bool = False
+    loss_interval: Annotated[Duration, AfterValidator(_of_rollups)] = 300.0
+    loss_threshold: Share = 0.2
 
 
 class Inventory(Model):

@@ -15,16 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from alerts import registry as channels
+from config.calendars import Holidays, ServiceHours
 from config.explain import field_names
-from config.model import (
-    Agency,
-    CheckOptions,
-    Holidays,
-    RouteRule,
-    ServiceHours,
-    Settings,
-    Site,
-)
+from config.model import Agency, CheckOptions, RouteRule, Settings, Site
 from config.modules import ModuleFile
 from config.written import ReceiverFile, TargetFile, TemplateFile, WindowFile
 from probes import registry as kinds

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from config.model import AnyOf, Contract, Id, Model, Name, Named, Objective, TargetType
+from config.basics import Id, Model, Name, Named
+from config.model import AnyOf, Contract, Objective, TargetType
 from probes.units import Duration
 
 

@@ -20,6 +20,7 @@ from config.errors import ConfigError
 from config.loader import load
 from config.model import Inventory
 from config.rules import rules_of
+from monitor.closing import close_months
 from monitor.dispatch import Dispatcher
 from monitor.evidence import Evidence
 from monitor.heartbeats import Heartbeats
@@ -27,6 +28,7 @@ from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
 from monitor.listener import create_listener
 from monitor.metrics import Figure, check_labels, checks_text, engine_registry, engine_text
+from monitor.queries import Queries
 from monitor.recent import ROLLUP_MS, Recent
 from monitor.records import CheckNow
 from monitor.runner import Runner
@@ -136,6 +138,7 @@ class Monitor:
         ]
         self._coarse.add_job(self.heartbeats.save, "interval", seconds=30, id="heartbeats", coalesce=True)
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
+        self._coarse.add_job(self._close_months, "interval", hours=1, id="months", coalesce=True, max_instances=1)
         self._coarse.start()
         # What is here now stays: the collector need not walk through it again and again while checks are due.
         gc.freeze()
@@ -223,6 +226,16 @@ class Monitor:
 
     async def _forget_old(self) -> None:
         await self._store.forget_results(_now_ms() - RAW_RETENTION_S * 1000)
+
+    async def _close_months(self) -> None:
+        """Count the month that is over, so that the reports of a year find it counted."""
+        queries = await Queries.open(self.inventory.settings.store)
+        try:
+            counted = await close_months(queries, self._store, _now_ms())
+        finally:
+            await queries.aclose()
+        if counted:
+            log.info("closed months", counted=counted)
 
     def _figures(self) -> list[Figure]:
         """Return the engine's own figures, to be read when they are asked for."""

@@ -238,19 +238,46 @@ def status(config: Config, as_json: Json = False) -> None:
 
 @app.command()
 def availability(
-    from_: Annotated[str, typer.Option("--from", help="Start, such as 2026-11-01 or 2026-11-01T08:00:00+07:00.")],
-    to: Annotated[str, typer.Option("--to", help="End; it does not belong to the period.")],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Start, such as 2026-11-01 or 2026-11-01T08:00:00+07:00.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="End; it does not belong to the period.")] = None,
+    month: Annotated[str | None, typer.Option("--month", help="A month, such as 2026-10, instead of both.")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Directory of the configuration.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="One target only.")] = None,
+    agency: Annotated[str | None, typer.Option("--agency", help="The targets of one agency only.")] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="target, or together by group, agency, province or programme.")
+    ] = "target",
     results: Annotated[Path | None, typer.Option("--results", help="A file of results instead of the store.")] = None,
     now: Annotated[str | None, typer.Option("--now", help="With --results: the moment to judge from.")] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="Only what was signed off.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="What was signed off beside what is counted now.")] = False,
+    outages: Annotated[bool, typer.Option("--outages", help="With --target: each outage, and what it cost.")] = False,
+    loss: Annotated[bool, typer.Option("--loss", help="Of links: the availability by loss as well.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say how available targets were over a period."""
+    """Say how available targets were over a period. What was signed off is what was signed."""
     from monitor.cli_availability import Request, show_availability
 
-    request = Request(from_, to, config, target, results, now, as_json)
+    request = Request(
+        from_, to, month, config, target, agency, by, results, now, signed, compare, outages, loss, as_json
+    )
     raise typer.Exit(run(show_availability(request)))
+
+
+@app.command("sign-off")
+def sign_off(
+    by: Annotated[str, typer.Option("--by", help="Who signs.")],
+    config: Config,
+    from_: Annotated[str | None, typer.Option("--from", help="Start.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="End; it does not belong to the period.")] = None,
+    month: Annotated[str | None, typer.Option("--month", help="A month, such as 2026-10, instead of both.")] = None,
+) -> None:
+    """Sign a period's report off: its availability stays as it is counted now, for good."""
+    from monitor.cli_sign_off import sign_period_off
+
+    raise typer.Exit(run(sign_period_off(from_, to, month, by, load_inventory(config))))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-from alerts.counted import NOTHING, Counted, Outage, count, outages
+from alerts.counted import NOTHING, Counted, Outage, count, measured_intervals, outages
 from alerts.intervals import Interval, intersection, joined
 from alerts.model import Rules
 from alerts.timeline import TargetTimelines
@@ -57,12 +57,19 @@ class Counting:
         service, windows = self._served(target, from_ms, to_ms)[0], self._windows.get(target, ())
         return outages(timelines.of(target), start_ms, to_ms, service=service, maintenance=windows)
 
+    def measured(self, target: str, from_ms: int, to_ms: int) -> list[Interval]:
+        """Return what is measured of [from_ms, to_ms), which ends before now."""
+        start_ms = self._start_ms(target, from_ms)
+        if start_ms is None:
+            return []
+        service, windows = self._served(target, from_ms, to_ms)[0], self._windows.get(target, ())
+        return measured_intervals(start_ms, to_ms, service=service, maintenance=windows)
+
     def fingerprint(self, target: str, from_ms: int, to_ms: int) -> str:
         """Return what tells one way of counting [from_ms, to_ms) from all others: all of it but the transitions."""
         start_ms = self._start_ms(target, from_ms)
         served = self._served(target, from_ms, to_ms)[1]
-        windows = self._windows.get(target)
-        planned = intersection(joined(windows), [(from_ms, to_ms)]) if windows else ""
+        planned = intersection(joined(self._windows.get(target, ())), [(from_ms, to_ms)])
         return _digest(f"{_VERSION} {self._structure(target)} {start_ms} {to_ms} {served} {planned}")
 
     def _start_ms(self, target: str, from_ms: int) -> int | None:

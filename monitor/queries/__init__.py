@@ -18,12 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.availability import Availability, of_counted
 from alerts.counted import Outage
+from alerts.loss_availability import LossAvailability
 from alerts.model import Incident, Transition
 from alerts.timeline import TargetTimelines, segments, target_timeline
 from monitor.availability import UnknownTargetError, check_timelines, measure_targets
 from monitor.queries import figures, periods, statements
 from monitor.queries.figures import DayFigures
 from monitor.queries.known import Known, KnownCheck, read_known
+from monitor.queries.loss import read_loss
 from monitor.queries.periods import Asking
 from monitor.queries.points import read_points
 from monitor.queries.rows import NEVER_MEASURED, Now, read_now, target_row, worst_first
@@ -220,6 +222,20 @@ class Queries:
             counting = await periods.read_counting(connection, asking.known)
             by_check = await periods.read_timelines(connection, asking, counting, from_ms, end_ms, [target])
         return counting.outages(TargetTimelines(asking.known.rules, by_check), target, from_ms, end_ms)
+
+    async def loss(
+        self, targets: Iterable[str], from_ms: int, to_ms: int, now_ms: int
+    ) -> dict[str, list[LossAvailability]]:
+        """Return the availability by loss of those targets that are links, of each of their checks that tells one."""
+        async with self._asking(now_ms) as (connection, asking):
+            counting = await periods.read_counting(connection, asking.known)
+            end_ms, found = min(to_ms, now_ms), dict[str, list[LossAvailability]]()
+            for target in (asking.known.targets[id_] for id_ in targets if id_ in asking.known.targets):
+                if target.type == "link":
+                    measured = counting.measured(target.id, from_ms, end_ms)
+                    judged = [await read_loss(connection, asking.known, check, measured) for check in target.checks]
+                    found[target.id] = [one for one in judged if one.intervals]
+        return found
 
     async def count_month(self, now_ms: int, most: int) -> list[ClosedMonth]:
         """Return what is counted of the first month that is over and not kept as it is; empty when all are."""

@@ -10,7 +10,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import Rules
-from config.model import Holidays, Inventory, Objective, ServiceHours, Settings, Target
+from config.calendars import Holidays, ServiceHours
+from config.model import Inventory, Objective, Settings, Target
 from monitor.queries import statements
 from monitor.store.rules import rules_from
 from monitor.together import PROGRAMME
@@ -142,10 +143,14 @@ def _with_members(target: str, members: Mapping[str, tuple[str, ...]]) -> Iterab
 
 def _inventory(found: Mapping[str, Any], rows: Iterable[Any]) -> Inventory:
     """Return an inventory of what figures need; its values were checked when the configuration was read."""
-    hours = found.get("service_hours", {})
+    hours, usual = found.get("service_hours", {}), Settings()
+    loss_interval, loss_threshold = found.get("loss", (usual.loss_interval, usual.loss_threshold))
     return Inventory.model_construct(
         settings=Settings.model_construct(
-            timezone=found.get("timezone", Settings().timezone), language=found.get("language", "vi")
+            timezone=found.get("timezone", usual.timezone),
+            language=found.get("language", "vi"),
+            loss_interval=loss_interval,
+            loss_threshold=loss_threshold,
         ),
         targets={
             row.id: Target(

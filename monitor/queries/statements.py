@@ -9,7 +9,7 @@ META = text("SELECT name, value FROM meta WHERE name IN ('heartbeat_ms', 'invent
 
 INVENTORY_META = text(
     "SELECT name, value FROM meta "
-    "WHERE name IN ('timezone', 'language', 'simulated', 'rules', 'service_hours', 'holidays')"
+    "WHERE name IN ('timezone', 'language', 'simulated', 'rules', 'service_hours', 'holidays', 'loss')"
 )
 """The rest of what the configuration says and pages need, as JSON."""
 
@@ -120,3 +120,10 @@ SIGNED_FIGURES = text(
     "SELECT target, facts, figures FROM signed_figures WHERE from_ms = :start AND to_ms = :end ORDER BY position"
 )
 """What was signed off of that very period."""
+
+LOSS_OF = text(
+    "SELECT start_ms - start_ms % :span AS at_ms, sum(loss_sum) AS loss_sum, sum(loss_count) AS loss_count "
+    "FROM rollups_5m WHERE check_no = :number AND start_ms >= :start AND start_ms < :end AND loss_count > 0 "
+    "GROUP BY 1 ORDER BY 1"
+)
+"""One check's packet loss in a window, added up over `span` milliseconds each, oldest first."""

@@ -50,6 +50,7 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
                 calendar.id: [sorted(calendar.days_off), sorted(calendar.works_on)]
                 for calendar in inventory.holidays.values()
             },
+            "loss": [settings.loss_interval, settings.loss_threshold],
             "inventory_ms": now_ms,
         },
     )

@@ -101,15 +101,14 @@ async def sign(
     if before is not None:
         message = f"this period was signed off already, by {before}"
         raise AlreadySignedError(message)
+    texts = [(row.target, to_json(row.facts), to_json(row.figures)) for row in signed]
     period = {"from_ms": from_ms, "to_ms": to_ms}
-    rows = [
-        {**period, "position": position, "target": row.target, "facts": facts, "figures": figures}
-        for position, row in enumerate(signed)
-        for facts, figures in [(to_json(row.facts), to_json(row.figures))]
-    ]
-    digest = digest_of(from_ms, to_ms, now_ms, by, ((row["target"], row["facts"], row["figures"]) for row in rows))
-    head = {**period, "signed_ms": now_ms, "signed_by": by, "digest": digest}
+    head = {**period, "signed_ms": now_ms, "signed_by": by, "digest": digest_of(from_ms, to_ms, now_ms, by, texts)}
     await connection.execute(signed_periods.insert(), [head])
+    rows = [
+        {**period, "position": position, "target": target, "facts": facts, "figures": figures}
+        for position, (target, facts, figures) in enumerate(texts)
+    ]
     await add(connection, signed_figures, rows)
 
 

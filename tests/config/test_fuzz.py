@@ -9,10 +9,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from config.calendars import ServiceHours
 from config.errors import ConfigError, Problem, Problems
 from config.explain import field_names
 from config.loader import load
-from config.model import CheckOptions, RouteRule, ServiceHours, Settings, Site
+from config.model import CheckOptions, RouteRule, Settings, Site
 from config.rules import rules_of
 from config.sections import SECTIONS
 from config.written import ReceiverFile, TargetFile, TemplateFile, WindowFile

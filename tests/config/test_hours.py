@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
+from config.calendars import Holidays
 from config.hours import parse_days, parse_hours
-from config.model import Holidays
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""Availability by loss: intervals judged one by one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alerts.intervals import joined
+from alerts.loss_availability import LossAvailability, Lost, by_loss
+
+SPAN_MS = 300_000
+
+
+def judged(*ratios: float | None, measured=((0, 100 * SPAN_MS),), threshold: float = 0.2) -> LossAvailability:
+    lost = [Lost(place * SPAN_MS, ratio * 30, 30) for place, ratio in enumerate(ratios) if ratio is not None]
+    return by_loss("a/stamp", lost, measured, 300.0, threshold)
+
+
+def test_an_interval_is_unavailable_when_its_loss_exceeds_the_threshold():
+    found = judged(0.0, 0.2, 0.21, 1.0)
+    assert (found.intervals, found.unavailable, found.availability) == (4, 2, 0.5)
+
+
+def test_an_interval_without_packets_says_nothing():
+    assert judged(0.0, None, None, 1.0).intervals == 2
+    assert by_loss("a/icmp", [Lost(0, 0.0, 0)], [(0, SPAN_MS)], 300.0, 0.2).availability is None
+    assert judged().availability is None
+
+
+def test_only_intervals_that_lie_wholly_in_measured_time_count():
+    edge = judged(1.0, 1.0, 1.0, 1.0, measured=[(1, 2 * SPAN_MS), (3 * SPAN_MS, 4 * SPAN_MS - 1)])
+    assert (edge.intervals, edge.unavailable) == (1, 1)
+
+
+def test_the_figure_says_by_what_it_was_judged_and_is_rounded_down():
+    found = judged(*[0.0] * 99_999, 1.0, measured=[(0, 100_000 * SPAN_MS)])
+    assert found.line("vi").startswith("a/stamp: 99,99 % by loss, 1 of 100000 intervals unavailable")
+    assert "loss above 20 % in 300 s" in found.line("en")
+    assert found.as_json()["threshold"] == 0.2
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.none() | st.sampled_from([0.0, 0.5]), max_size=20),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=4),
+)
+def test_it_is_what_looking_at_each_interval_gives(ratios, spans):
+    measured = joined((start * SPAN_MS // 2, end * SPAN_MS // 2) for start, end in spans)
+    found = judged(*ratios, measured=measured)
+    inside = [
+        ratio
+        for place, ratio in enumerate(ratios)
+        if ratio is not None
+        and any(start <= place * SPAN_MS and (place + 1) * SPAN_MS <= end for start, end in measured)
+    ]
+    assert found.intervals == len(inside)
+    assert found.unavailable == sum(ratio == pytest.approx(0.5) for ratio in inside)
