@@ -7,12 +7,12 @@ its checks, and those of its members, are known today to have been then.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import NamedTuple
 
-from alerts.model import CheckRule, Rules, State, TargetRule, Transition
-from alerts.target_state import Part, Verdict, of_target
+from alerts.model import REDUNDANCY_LOST, CheckRule, Rules, State, TargetRule, Transition
+from alerts.target_state import Part, Verdict, of_members, of_target
 
 
 class Change(NamedTuple):
@@ -111,15 +111,53 @@ class TargetTimelines:
 
 def sweep(rule: TargetRule, checks: Sequence[CheckRule], timelines: Sequence[Timeline]) -> Timeline:
     """Return the target's timeline; `timelines` are those of its checks, then those of its members."""
+    if len(timelines) == 1 and checks and checks[0].critical:
+        return timelines[0]  # a single check is its target
     parts = [Part(State.UNKNOWN, critical=check.critical) for check in checks]
     parts += [Part(State.UNKNOWN)] * (len(timelines) - len(checks))
-    moments = sorted((change.at_ms, index, change) for index, timeline in enumerate(timelines) for change in timeline)
+    verdict = _of_members(rule, parts) if not checks else _of_all(rule, parts, len(checks))
+    moments = [(change.at_ms, index, change) for index, timeline in enumerate(timelines) for change in timeline]
+    moments.sort()
+    later_ms = [*(at_ms for at_ms, _, _ in moments[1:]), None]
     changes: list[Change] = []
-    for number, (at_ms, index, change) in enumerate(moments):
-        parts[index] = parts[index]._replace(state=change.state, since_ms=at_ms, reason=change.reason)
-        if number + 1 == len(moments) or moments[number + 1][0] != at_ms:
-            _append(changes, at_ms, of_target(rule, parts[: len(checks)], parts[len(checks) :]))
+    for (at_ms, index, change), then_ms in zip(moments, later_ms, strict=False):
+        found = verdict(index, Part(change.state, at_ms, change.reason, parts[index].critical), then_ms == at_ms)
+        if found is not None:
+            _append(changes, at_ms, found)
     return tuple(changes)
+
+
+Judge = Callable[[int, Part, bool], Verdict | None]
+"""Takes which part has changed, to what, and whether another one changes at the same time: then there is no verdict."""
+
+
+def _of_all(rule: TargetRule, parts: list[Part], checks: int) -> Judge:
+    def judge(index: int, part: Part, more: bool) -> Verdict | None:
+        parts[index] = part
+        return None if more else of_target(rule, parts[:checks], parts[checks:])
+
+    return judge
+
+
+def _of_members(rule: TargetRule, parts: list[Part]) -> Judge:
+    """Return a judge that counts which members work: most changes of a large group leave it at one glance's verdict."""
+    number, needed, working = len(parts), rule.need or len(parts), 0
+
+    def judge(index: int, part: Part, more: bool) -> Verdict | None:
+        nonlocal working
+        working += (part.state in _WORKING) - (parts[index].state in _WORKING)
+        parts[index] = part
+        if more:
+            return None
+        if needed <= working:
+            return _ALL_UP if working == number else _LESS_REDUNDANT
+        return of_members(rule.need, parts)
+
+    return judge
+
+
+_WORKING = (State.UP, State.DEGRADED)
+_ALL_UP, _LESS_REDUNDANT = Verdict(State.UP), Verdict(State.DEGRADED, REDUNDANCY_LOST)
 
 
 def cut(timeline: Timeline, until_ms: int | None) -> Timeline:

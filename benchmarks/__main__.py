@@ -36,6 +36,12 @@ def reading() -> Iterable[Row]:
     return module.run()
 
 
+def availability() -> Iterable[Row]:
+    from benchmarks import availability as module
+
+    return module.run()
+
+
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "cpu": checks.cpu_per_check,
     "lateness": checks.lateness,
@@ -43,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "memory": checks.memory,
     "writer": writer,
     "reading": reading,
+    "availability": availability,
     "fault": checks.fault_to_notification,
     "cold": checks.cold_start,
 }

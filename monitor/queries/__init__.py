@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.availability import Availability, of_counted
 from alerts.counted import Outage
+from alerts.intervals import Interval
 from alerts.loss_availability import LossAvailability
 from alerts.model import Incident, Transition
 from alerts.timeline import TargetTimelines, segments, target_timeline
@@ -237,10 +238,15 @@ class Queries:
                     found[target.id] = [one for one in judged if one.intervals]
         return found
 
-    async def count_month(self, now_ms: int, most: int) -> list[ClosedMonth]:
-        """Return what is counted of the first month that is over and not kept as it is; empty when all are."""
+    async def closed_months(self, now_ms: int) -> list[Interval]:
+        """Return the months that have been over for long enough to be counted for good, oldest first."""
         async with self._snapshot() as (connection, known, _):
-            return await periods.count_month(connection, known, now_ms, most)
+            return await periods.closed_months(connection, known, now_ms)
+
+    async def count_month(self, month: Interval, now_ms: int) -> list[ClosedMonth]:
+        """Return what is counted of that month of the targets for which nothing is kept that holds."""
+        async with self._snapshot() as (connection, known, _):
+            return await periods.count_month(connection, known, month, now_ms)
 
     @asynccontextmanager
     async def _asking(self, now_ms: int) -> AsyncIterator[tuple[AsyncConnection, Asking]]:

@@ -181,34 +181,37 @@ def _joined(pieces: Iterable[Interval]) -> list[Interval]:
     return spans
 
 
-async def count_month(connection: AsyncConnection, known: Known, now_ms: int, most: int) -> list[ClosedMonth]:
-    """Count the first month that is over and of which something is lacking, up to `most` targets of it.
+async def closed_months(connection: AsyncConnection, known: Known, now_ms: int) -> list[Interval]:
+    """Return the months that are over, from that of the first result on."""
+    asking, first_ms = Asking(known, {}, now_ms, now_ms), await figures.first_results(connection)
+    day = local_day(min(first_ms.values(), default=now_ms), asking.zone)
+    pieces = months(start_of_month_ms(day.year, day.month, asking.zone), now_ms, asking.zone)
+    return [piece for piece in pieces if _is_closed(piece, asking)]
+
+
+async def count_month(connection: AsyncConnection, known: Known, month: Interval, now_ms: int) -> list[ClosedMonth]:
+    """Count the targets of which a month that is over is lacking, or does not hold.
 
     From transitions alone: what the monitor's silence makes of them is the reader's to add.
     """
     asking = Asking(known, {}, now_ms, now_ms)
     counting = await read_counting(connection, known)
-    first_ms = min((ms for ms in map(counting.first_ms, known.targets) if ms is not None), default=now_ms)
-    day = local_day(first_ms, asking.zone)
-    pieces = months(start_of_month_ms(day.year, day.month, asking.zone), now_ms, asking.zone)
-    closed = [piece for piece in pieces if _is_closed(piece, asking)]
-    targets = list(known.targets)
-    kept = await _read_kept(connection, counting, asking, closed, targets)
-    for start_ms, end_ms in closed:
-        lacking = [target for target in targets if (target, start_ms) not in kept][:most]
-        if lacking:
-            by_check = await read_timelines(connection, asking, counting, start_ms, end_ms, lacking)
-            late = await _LateChanges.read(connection, start_ms, end_ms)
-            found = await asyncio.to_thread(_count, counting, known, by_check, lacking, start_ms, end_ms)
-            return [
-                ClosedMonth(
-                    target,
-                    start_ms,
-                    end_ms,
-                    counting.fingerprint(target, start_ms, end_ms),
-                    late.of(counting.below(target), start_ms, end_ms),
-                    found[target],
-                )
-                for target in lacking
-            ]
-    return []
+    targets, (start_ms, end_ms) = list(known.targets), month
+    kept = await _read_kept(connection, counting, asking, [month], targets)
+    lacking = [target for target in targets if (target, start_ms) not in kept]
+    if not lacking:
+        return []
+    by_check = await read_timelines(connection, asking, counting, start_ms, end_ms, lacking)
+    late = await _LateChanges.read(connection, start_ms, end_ms)
+    found = await asyncio.to_thread(_count, counting, known, by_check, lacking, start_ms, end_ms)
+    return [
+        ClosedMonth(
+            target,
+            start_ms,
+            end_ms,
+            counting.fingerprint(target, start_ms, end_ms),
+            late.of(counting.below(target), start_ms, end_ms),
+            found[target],
+        )
+        for target in lacking
+    ]
