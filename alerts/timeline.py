@@ -12,7 +12,7 @@ from graphlib import TopologicalSorter
 from typing import NamedTuple
 
 from alerts.model import REDUNDANCY_LOST, CheckRule, Rules, State, TargetRule, Transition
-from alerts.target_state import Part, Verdict, of_members, of_target
+from alerts.target_state import ORDER, Part, Verdict, of_checks, of_members, of_target
 
 
 class Change(NamedTuple):
@@ -115,7 +115,12 @@ def sweep(rule: TargetRule, checks: Sequence[CheckRule], timelines: Sequence[Tim
         return timelines[0]  # a single check is its target
     parts = [Part(State.UNKNOWN, critical=check.critical) for check in checks]
     parts += [Part(State.UNKNOWN)] * (len(timelines) - len(checks))
-    verdict = _of_members(rule, parts) if not checks else _of_all(rule, parts, len(checks))
+    if not checks:
+        verdict = _of_members(rule, parts)
+    elif len(checks) == len(parts) and all(check.critical for check in checks):
+        verdict = _of_checks(parts)
+    else:
+        verdict = _of_all(rule, parts, len(checks))
     moments = [(change.at_ms, index, change) for index, timeline in enumerate(timelines) for change in timeline]
     moments.sort()
     later_ms = [*(at_ms for at_ms, _, _ in moments[1:]), None]
@@ -135,6 +140,26 @@ def _of_all(rule: TargetRule, parts: list[Part], checks: int) -> Judge:
     def judge(index: int, part: Part, more: bool) -> Verdict | None:
         parts[index] = part
         return None if more else of_target(rule, parts[:checks], parts[checks:])
+
+    return judge
+
+
+def _of_checks(parts: list[Part]) -> Judge:
+    """Return a judge that counts how many checks are in each state: one that stands alone is the reason."""
+    numbers = [0, 0, len(parts), 0]
+
+    def judge(index: int, part: Part, more: bool) -> Verdict | None:
+        numbers[ORDER[parts[index].state]] -= 1
+        numbers[ORDER[part.state]] += 1
+        parts[index] = part
+        if more:
+            return None
+        if numbers[0] == len(parts):
+            return _ALL_UP
+        worst = 3 if numbers[3] else 2 if numbers[2] else 1
+        if numbers[worst] == 1 and ORDER[part.state] == worst:
+            return Verdict(part.state, part.reason)
+        return of_checks(parts)
 
     return judge
 

@@ -24,6 +24,7 @@ class Counting:
         self._rules = rules
         self._first_ms = first_ms
         self._below: dict[str, tuple[str, ...]] = {}
+        self._firsts: dict[str, int | None] = {}
         self._structures: dict[str, str] = {}
         self._promised: dict[tuple[str, int, int], tuple[list[Interval], str]] = {}
         self._windows: dict[str, list[Interval]] = {}
@@ -39,7 +40,10 @@ class Counting:
 
     def first_ms(self, target: str) -> int | None:
         """Return the start of the target's first result, None when it has none."""
-        return min((self._first_ms[check] for check in self.below(target) if check in self._first_ms), default=None)
+        if target not in self._firsts:
+            starts = (self._first_ms[check] for check in self.below(target) if check in self._first_ms)
+            self._firsts[target] = min(starts, default=None)
+        return self._firsts[target]
 
     def count(self, timelines: TargetTimelines, target: str, from_ms: int, to_ms: int) -> Counted:
         """Count a target over [from_ms, to_ms), which ends before now."""
@@ -69,7 +73,8 @@ class Counting:
         """Return what tells one way of counting [from_ms, to_ms) from all others: all of it but the transitions."""
         start_ms = self._start_ms(target, from_ms)
         served = self._served(target, from_ms, to_ms)[1]
-        planned = intersection(joined(self._windows.get(target, ())), [(from_ms, to_ms)])
+        windows = self._windows.get(target)
+        planned = intersection(joined(windows), [(from_ms, to_ms)]) if windows else []
         return _digest(f"{_VERSION} {self._structure(target)} {start_ms} {to_ms} {served} {planned}")
 
     def _start_ms(self, target: str, from_ms: int) -> int | None:
