@@ -90,11 +90,11 @@ async def _measure(name: str, url: str) -> list[Row]:
     queries = await Queries.open(url)
     gc.collect()
     gc.freeze()  # as the web process does once it is warm
-    cold_s = await _ask(queries)
+    cold = await _ask(queries)
     begun = time.perf_counter()
     closed = await close_months(queries, store, NOW_MS)
     closing_s = time.perf_counter() - begun
-    warm_s = await _ask(queries)
+    warm = await _ask(queries)
     counted = await queries.counted_availability(START_MS, END_MS, NOW_MS)
     outages = sum(figure.outages for figure in counted)
     gc.unfreeze()
@@ -102,8 +102,8 @@ async def _measure(name: str, url: str) -> list[Row]:
     await store.aclose()
     facts = {"checks": len(inventory.checks), "transitions": transitions, "outages": outages}
     return [
-        _row(f"12 months of {TARGETS} targets, counted, {name}", cold_s, facts),
-        _row(f"12 months of {TARGETS} targets, from closed months, {name}", warm_s, {}),
+        _row(f"12 months of {TARGETS} targets, counted, {name}", cold, facts),
+        _row(f"12 months of {TARGETS} targets, from closed months, {name}", warm, {}),
         {
             "what": f"closing the months of a year, {name}",
             "value": round(closing_s / closed * 1e6),
@@ -113,24 +113,20 @@ async def _measure(name: str, url: str) -> list[Row]:
     ]
 
 
-async def _ask(queries: Queries) -> float:
+async def _ask(queries: Queries) -> tuple[float, float]:
+    """Return how long an answer takes, and how much of a processor: a shared machine says much of the first."""
     spans = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         await queries.counted_availability(START_MS, END_MS, NOW_MS)
-        spans.append(time.perf_counter() - begun)
+        spans.append((time.perf_counter() - begun, time.process_time() - used))
     return sorted(spans)[1]
 
 
-def _row(what: str, spent_s: float, facts: Row) -> Row:
-    return {
-        "what": what,
-        "value": round(spent_s, 2),
-        "unit": "s",
-        "budget": "≤ 5",
-        "met": spent_s <= 5,
-        **facts,
-    }
+def _row(what: str, spent: tuple[float, float], facts: Row) -> Row:
+    wall_s, cpu_s = spent
+    shown = {"what": what, "value": round(wall_s, 2), "unit": "s", "cpu_s": round(cpu_s, 2)}
+    return {**shown, "budget": "≤ 5", "met": wall_s <= 5, **facts}
 
 
 def _inventory() -> Inventory:
