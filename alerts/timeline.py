@@ -207,9 +207,14 @@ def segments(timeline: Timeline, from_ms: int, to_ms: int) -> list[tuple[int, in
 
 
 def _append(changes: list[Change], at_ms: int, verdict: Verdict) -> None:
-    last = (changes[-1].state, changes[-1].reason) if changes else (State.UNKNOWN, "")
-    if last != (verdict.state, verdict.reason):
-        changes.append(Change(at_ms, verdict.state, verdict.reason))
+    state, reason = verdict
+    if changes:
+        _, last_state, last_reason = changes[-1]
+        if state is last_state and reason == last_reason:
+            return
+    elif state is State.UNKNOWN and not reason:
+        return
+    changes.append(Change(at_ms, state, reason))
 
 
 def _detected_at(transition: Transition) -> int:
