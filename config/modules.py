@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
+from config.basics import Id, Model
 from config.checks import Checks
 from config.errors import Problems
 from config.files import from_directory
 from config.located import Map, Seq
-from config.model import Id, Model
 from config.secret_references import Secrets, secret_fields, step
 from probes import registry
 
