@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from probes.failures import TroubleError
+from probes.model import Failure
+
 INTEGER, OCTET_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
 IP_ADDRESS, COUNTER32, GAUGE32, TIME_TICKS, OPAQUE, COUNTER64 = 0x40, 0x41, 0x42, 0x43, 0x44, 0x46
 NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_MIB_VIEW = 0x80, 0x81, 0x82
@@ -27,8 +30,11 @@ _SUBIDENTIFIERS = 128
 """Of one object identifier (RFC 2578, section 3.5)."""
 
 
-class BerError(ValueError):
-    """The octets are not what SNMP allows; the message says what is wrong with them."""
+class BerError(TroubleError):
+    """The octets are not what SNMP allows (`protocol`); the message says what is wrong with them."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Failure.PROTOCOL, f"the agent's answer is broken: {message}")
 
 
 def tlv(tag: int, content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Questions to one SNMP agent over one UDP socket, with a time limit for all of them together (RFC 3430 aside).
+"""Questions to one SNMP agent over one UDP socket, with a time limit for all of them together (RFC 3417).
 
 The socket is connected: answers are taken from the asked address and port alone (an agent that answers from another
 of its addresses is not heard), and a closed port is known at once. Each question has a random id of its own; answers
@@ -37,6 +37,9 @@ from probes.tcp_stream import sockaddr
 SYS_UP_TIME = oid("1.3.6.1.2.1.1.3.0")
 PAUSE_S, LEAST_PAUSE_S = 1.5, 0.25
 """How long to wait for an answer before asking again: at first, and where answers are known to come quicker."""
+
+SENDINGS = 4
+"""How often a question is sent, at most."""
 
 IGNORED_LIMIT = 1000
 """After so many datagrams that were not the answer, somebody is forging them."""
@@ -168,7 +171,8 @@ class Session:
             self._send(self._security.wrap(id_, encode_pdu(kind, id_, names, first, second), now))
             self.retries += sending > 0
             # Beyond a third of the time that is left a lost packet would cost the whole check.
-            pdu = await self._answer(asked, now + min(pause_s, max((until - now) / 3, 0.02)))
+            last = sending >= SENDINGS - 1
+            pdu = await self._answer(asked, until if last else now + min(pause_s, (until - now) / 3))
             if pdu is not None:
                 self._slowest_s = max(self._slowest_s, self._loop.time() - first_at)
                 return pdu
@@ -224,7 +228,7 @@ class Session:
 
     def _silence(self) -> str:
         if self.requests > 1:
-            hint = f"{self.requests - 1} questions were answered before"
+            hint = f"{self.requests - 1} answers came before; of SNMPv3, the privacy password may be wrong"
         elif self._security.ready:
             hint = "the host, the way there, a filter, or a community or user that it does not take: it is then silent"
         else:
