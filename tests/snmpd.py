@@ -135,7 +135,7 @@ class Snmpd:
             "-m",
             "",
             "-I",
-            "-ifTable,-ifXTable,-hr_storage,-memory",
+            "-ifTable,ifXTable,hrh_storage,memory,system_mib",
         ]
         environment = {**os.environ, "SNMP_PERSISTENT_DIR": str(self.directory / "kept")}
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
