@@ -165,11 +165,14 @@ def _number(cell: Cell | None) -> int | None:
     return number(cell.tag, cell.value) if cell is not None and cell.tag in NUMBERS else None
 
 
-def since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> int:
-    """Return by how much counters have grown between two runs, 0 for those that are new or began anew."""
+def since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> int | None:
+    """Return by how much counters have grown between two runs, None when one began anew: it tells nothing then."""
     grown = 0
     for name, count in now.items():
         old = before.get(name)
-        if old is not None and count is not None and count > old:
-            grown += count - old
+        if old is None or count is None:
+            continue
+        if count < old:
+            return None
+        grown += count - old
     return grown

@@ -89,7 +89,9 @@ def _describe(
     kept = ctx.resources.get("probes.kinds.bgp", Kept[BgpParams, dict[str, int | None]])
     before, now = kept.get(params), {peer.address: peer.transitions for peer in peers}
     if before is not None:
-        found["flaps"] = since(before, now)
+        flaps = since(before, now)
+        if flaps is not None:
+            found["flaps"] = flaps
     kept.put(params, now)
     if params.neighbour is not None:
         found["state"] = peers[0].state
@@ -108,10 +110,11 @@ def _describe(
 
 def _judge(peers: list[BgpPeer], params: BgpParams) -> tuple[Failure | None, str]:
     out = [peer for peer in peers if peer.state != ESTABLISHED]
+    established = len(peers) - len(out)
     if params.neighbour is None:
         if params.expected is None:
             out = [peer for peer in out if not peer.is_stopped]
-        elif len(peers) - len(out) >= params.expected:
+        elif established >= params.expected:
             return None, ""
     if not out and params.expected is None:
         return None, ""
@@ -119,7 +122,7 @@ def _judge(peers: list[BgpPeer], params: BgpParams) -> tuple[Failure | None, str
     if params.neighbour is not None:
         return Failure.CONDITION, f"the session with {named}"
     wanted = f", {params.expected} are expected" if params.expected else ""
-    return Failure.CONDITION, f"{len(peers) - len(out)} of {len(peers)} sessions are established{wanted}: {named}"
+    return Failure.CONDITION, f"{established} of {len(peers)} sessions are established{wanted}: {named}"
 
 
 def _told(peer: BgpPeer) -> str:

@@ -95,7 +95,9 @@ def _describe(
     kept = ctx.resources.get("probes.kinds.ospf", Kept[OspfParams, dict[str, int | None]])
     before, now = kept.get(params), {one.address: one.events for one in neighbours}
     if before is not None:
-        found["changes"] = since(before, now)
+        changes = since(before, now)
+        if changes is not None:
+            found["changes"] = changes
     kept.put(params, now)
     if params.neighbour is not None:
         found["state"] = neighbours[0].state
