@@ -141,7 +141,7 @@ def _system(router: Router) -> Proposal:
 
 
 def _is_link(one: Interface) -> bool:
-    """Say whether an interface carries something worth a check: up, and neither the router's inside nor without name."""
+    """Say whether an interface carries something worth a check: it is up, and not inside the router."""
     inside = one.names.label.lower().startswith(("lo", "null", "vlan1", "docker", "veth"))
     return not one.is_down and one.oper == 1 and not inside
 

@@ -18,6 +18,9 @@ from probes.snmp_session import Session, Stamp, repetitions_for
 ROWS_LIMIT = 20_000
 """Of one table: the interfaces of the largest access routers."""
 
+WALK_BYTES = 16 * 1024 * 1024
+"""Of names and values in one walk: as many rows as that, of the size that they usually have."""
+
 _BINDING_BYTES = 26
 """Of a binding, as a first guess."""
 
@@ -42,6 +45,7 @@ async def walk(session: Session, columns: Sequence[bytes], limit: int = ROWS_LIM
     found: list[Column] = [{} for _ in columns]
     places = dict(enumerate(columns))
     binding_bytes: float = _BINDING_BYTES
+    left_bytes = WALK_BYTES
     while places:
         numbers = list(places)
         wanted = repetitions_for(session.answer_bytes, binding_bytes, len(numbers))
@@ -58,7 +62,12 @@ async def walk(session: Session, columns: Sequence[bytes], limit: int = ROWS_LIM
             if len(found[number]) > limit:
                 message = f"a table has more than {limit} rows"
                 raise TroubleError(Failure.BODY_TOO_LARGE, message)
-        binding_bytes = sum(len(name) + len(value) + 6 for name, _, value in bindings) / len(bindings)
+        came_bytes = sum(len(name) + len(value) + 6 for name, _, value in bindings)
+        binding_bytes = came_bytes / len(bindings)
+        left_bytes -= came_bytes
+        if left_bytes < 0:
+            message = f"a table has more than {WALK_BYTES} bytes"
+            raise TroubleError(Failure.BODY_TOO_LARGE, message)
     return found
 
 

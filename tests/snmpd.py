@@ -25,6 +25,9 @@ USERS: Mapping[str, str] = {
     "sha256": f"SHA-256 {PASSWORD} AES {PASSWORD}",
     "sha384": f"SHA-384 {PASSWORD} AES {PASSWORD}",
     "sha512": f"SHA-512 {PASSWORD} AES {PASSWORD}",
+    "aes192": f"SHA-256 {PASSWORD} AES-192 {PASSWORD}",
+    "aes256": f"SHA-512 {PASSWORD} AES-256 {PASSWORD}",
+    "long": f"SHA {PASSWORD} AES-256 {PASSWORD}",
     "nobody": "",
 }
 START_TIMEOUT_S = 20.0

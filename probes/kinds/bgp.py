@@ -20,6 +20,7 @@ Privileges: reading 1.3.6.1.2.1.15.
 
 from __future__ import annotations
 
+import math
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -88,10 +89,11 @@ def _describe(
         found["established_s"] = min(ages)
     kept = ctx.resources.get("probes.kinds.bgp", Kept[BgpParams, dict[str, int | None]])
     before, now = kept.get(params), {peer.address: peer.transitions for peer in peers}
-    if before is not None:
-        flaps = since(before, now)
-        if flaps is not None:
-            found["flaps"] = flaps
+    flaps = since(before, now) if before is not None else None
+    if flaps is not None:
+        found["flaps"] = flaps
+    else:  # to conditions not a number: neither more nor less than anything
+        facts["flaps"] = math.nan
     kept.put(params, now)
     if params.neighbour is not None:
         found["state"] = peers[0].state

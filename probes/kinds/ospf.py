@@ -18,6 +18,7 @@ which is not asked. Privileges: reading 1.3.6.1.2.1.14.
 
 from __future__ import annotations
 
+import math
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -94,10 +95,11 @@ def _describe(
     found["adjacent"] = sum(_is_adjacent(one, params) for one in neighbours)
     kept = ctx.resources.get("probes.kinds.ospf", Kept[OspfParams, dict[str, int | None]])
     before, now = kept.get(params), {one.address: one.events for one in neighbours}
-    if before is not None:
-        changes = since(before, now)
-        if changes is not None:
-            found["changes"] = changes
+    changes = since(before, now) if before is not None else None
+    if changes is not None:
+        found["changes"] = changes
+    else:  # to conditions not a number: neither more nor less than anything
+        facts["changes"] = math.nan
     kept.put(params, now)
     if params.neighbour is not None:
         found["state"] = neighbours[0].state

@@ -28,7 +28,9 @@ twice for the same check. While few interfaces are asked for, only these are rea
 
 **Rates** are between two readings, at least `rate_window` apart (agents refresh counters every few seconds), so the
 first result has none. A reset (of the agent, of an interface, of a counter) is unknown: the rates are absent then,
-neither zero nor a spike. Counters of 64 bits where there are any; of 32 bits only as long as they can tell.
+neither zero nor a spike. Counters of 64 bits where there are any; of 32 bits only as long as they can tell. To
+conditions an unknown rate is not a number: neither more nor less than anything, so that `in_bps > 1e9` and
+`in_bps < 1e3` are both false. A rule on the 95th percentile of five-minute means wants `interval: 5m`.
 
 **No answer** is `timeout`. An agent is silent towards a community that it does not take, so this may be that; SNMPv3
 says so, and it is `auth_rejected`.
@@ -44,7 +46,7 @@ monitor's address alone; with net-snmp:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -79,6 +81,18 @@ class SnmpParams(AgentParams):
         if self.interface and self.interfaces:
             raise ValueError("write interface (one) or interfaces (many)")
         return self
+
+
+_SUMMED = (
+    "in_bps",
+    "out_bps",
+    "in_errors_per_s",
+    "out_errors_per_s",
+    "in_discards_per_s",
+    "out_discards_per_s",
+)
+_LOADS = {"in_utilisation_ratio", "out_utilisation_ratio"}
+_UNKNOWN = Rates(math.nan, None, None, None, None, None, None)
 
 
 class _Baseline(NamedTuple):
@@ -172,7 +186,8 @@ def _describe_one(
         raise TroubleError(Failure.QUERY_FAILED, f"the router has no interface that is called {params.interface!r}")
     old = before.called(params.interface) if before else None
     figures = _figures(now, old, params.speed)
-    found.update((name, float(value)) for name, value in figures.items() if isinstance(value, int | float))
+    found.update((name, value) for name, value in figures.items() if not math.isnan(value))
+    facts.update((name, value) for name, value in figures.items() if math.isnan(value))
     if now.stamp.ticks is not None:
         found["uptime_s"] = now.stamp.ticks / TICKS_PER_S
     facts.update({"name": now.names.label, "alias": now.names.alias, "descr": now.names.descr})
@@ -203,15 +218,18 @@ def _describe_many(
     ticks = next((one.stamp.ticks for one in chosen), None)
     if ticks is not None:
         found["uptime_s"] = ticks / TICKS_PER_S
-    for name in ("in_bps", "out_bps", "in_errors_per_s", "out_errors_per_s", "in_discards_per_s", "out_discards_per_s"):
+    for name in _SUMMED:
         values = [table[name] for table in tables.values() if name in table]
-        if values:
-            found[name] = sum(values)
-    loads = {name: _load(table) for name, table in tables.items()}
-    known = {name: load for name, load in loads.items() if load is not None}
-    if known:
-        facts["busiest"] = max(known, key=known.__getitem__)
-        found["utilisation_max_ratio"] = known[facts["busiest"]]
+        if values:  # what is unknown of one is unknown of all
+            total = sum(values)
+            (facts if math.isnan(total) else found)[name] = total
+    loads = {
+        name: max(table["in_utilisation_ratio"], table["out_utilisation_ratio"])
+        for name, table in tables.items()
+        if table.keys() >= _LOADS and not any(math.isnan(table[load]) for load in _LOADS)
+    }
+    facts["busiest"] = max(loads, key=loads.__getitem__, default="")
+    (found if loads else facts)["utilisation_max_ratio"] = loads.get(facts["busiest"], math.nan)
 
 
 def _is_chosen(one: Interface, wanted: str | tuple[str, ...]) -> bool:
@@ -221,36 +239,33 @@ def _is_chosen(one: Interface, wanted: str | tuple[str, ...]) -> bool:
     )
 
 
-def _figures(now: Interface, old: Interface | None, speed_bps: float | None) -> dict[str, Any]:
-    """Return what is known of an interface; what is not is absent."""
-    told: dict[str, Any] = {"oper_status": now.oper, "admin_status": now.admin, "speed_bps": speed_bps or now.speed_bps}
+def _figures(now: Interface, old: Interface | None, speed_bps: float | None) -> dict[str, float]:
+    """Return what is known of an interface; not a number what is not known this time."""
+    speed_bps = speed_bps or now.speed_bps
     # The same number may be another interface by now: names are what an interface is.
     passed = rates(old, now) if old is not None and old.names.label == now.names.label else None
-    if passed is not None:
-        told.update(_passed(passed, told["speed_bps"]))
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _passed(passed: Rates, speed_bps: float | None) -> Mapping[str, float | None]:
-    def ratio(bps: float | None) -> float | None:
-        return bps / speed_bps if bps is not None and speed_bps else None
-
-    return {
-        "interval_s": passed.interval_s,
-        "in_bps": passed.in_bps,
-        "out_bps": passed.out_bps,
-        "in_utilisation_ratio": ratio(passed.in_bps),
-        "out_utilisation_ratio": ratio(passed.out_bps),
-        "in_errors_per_s": passed.in_errors,
-        "out_errors_per_s": passed.out_errors,
-        "in_discards_per_s": passed.in_discards,
-        "out_discards_per_s": passed.out_discards,
+    passed = passed or _UNKNOWN
+    into, out = passed.in_bps, passed.out_bps
+    told: dict[str, tuple[object, float | None]] = {
+        "oper_status": (now.oper, now.oper),
+        "admin_status": (now.admin, now.admin),
+        "speed_bps": (speed_bps, speed_bps),
+        "interval_s": (now.in_octets, passed.interval_s),
+        "in_bps": (now.in_octets, into),
+        "out_bps": (now.out_octets, out),
+        "in_errors_per_s": (now.in_errors, passed.in_errors),
+        "out_errors_per_s": (now.out_errors, passed.out_errors),
+        "in_discards_per_s": (now.in_discards, passed.in_discards),
+        "out_discards_per_s": (now.out_discards, passed.out_discards),
     }
-
-
-def _load(table: Mapping[str, Any]) -> float | None:
-    loads = [table[name] for name in ("in_utilisation_ratio", "out_utilisation_ratio") if name in table]
-    return max(loads, default=None)
+    if speed_bps:
+        told["in_utilisation_ratio"] = (now.in_octets, into / speed_bps if into is not None else None)
+        told["out_utilisation_ratio"] = (now.out_octets, out / speed_bps if out is not None else None)
+    return {
+        name: math.nan if value is None else float(value)
+        for name, (counted, value) in told.items()
+        if counted is not None
+    }
 
 
 PROBE = Probe(

@@ -131,8 +131,13 @@ async def test_three_hundred_interfaces_in_one_check(agent):
     assert second.samples["in_bps"] == pytest.approx(
         sum(table["in_bps"] for table in second.facts["interfaces"].values())
     )
-    some, _ = await twice(agent, before, after, interface="", interfaces=["ge-0/0/1*", "tới tỉnh 2"])
-    assert some.samples["interfaces_total"] == 112
+
+
+async def test_some_by_patterns(agent):
+    agent.serve(interfaces(20))
+    patterns = ["ge-0/0/1*", "tới tỉnh 2"]
+    found = await measure("snmp", agent.address, community=COMMUNITY, interfaces=patterns)
+    assert found.samples["interfaces_total"] == 12
 
 
 async def test_conditions_look_at_one_of_many_interfaces(agent):
@@ -145,6 +150,37 @@ async def test_conditions_look_at_one_of_many_interfaces(agent):
     result = await run_once(prepare("snmp", agent.address, options), "test")
     assert result.failure is Failure.CONDITION
     assert "ge-0/0/2" in result.message
+
+
+@pytest.mark.parametrize("condition", ["in_bps > 1e9", "in_bps < 1e3", "out_utilisation_ratio > 0.9"])
+async def test_an_unknown_rate_makes_no_condition_true(agent, condition):
+    agent.serve(interfaces())
+    options = {"community": COMMUNITY, "interface": "ge-0/0/1", "degraded_when": condition, "down_when": condition}
+    first = await run_once(prepare("snmp", agent.address, options), "test")
+    assert (first.state, first.message) == (State.UP, "")
+    assert "in_bps" not in first.samples
+    many = [condition.replace("out_utilisation", "utilisation_max"), "utilisation_max_ratio > 0.9 && busiest != ''"]
+    options |= {"interface": "", "interfaces": "all", "degraded_when": many, "down_when": []}
+    assert (await run_once(prepare("snmp", agent.address, options), "test")).state is State.UP
+
+
+async def test_of_many_the_sum_is_unknown_when_one_is(agent):
+    before, after = interfaces(3), interfaces(3, octets=2_000_000)
+    after["1.3.6.1.2.1.31.1.1.1.19.2"] = ("timeticks", 77)
+    _, second = await twice(agent, before, after, interface="", interfaces="all")
+    assert "in_bps" not in second.samples
+    assert second.facts["interfaces"]["ge-0/0/1"]["in_bps"] > 0
+    assert second.facts["busiest"] == "ge-0/0/3"
+
+
+async def test_an_interface_without_counters_has_no_rates_ever(agent):
+    objects = interfaces()
+    bare = {oid: cell for oid, cell in objects.items() if not oid.endswith((".6.1", ".10.1", ".16.1"))}
+    agent.serve(bare)
+    options = {"community": COMMUNITY, "interface": "ge-0/0/1", "degraded_when": "in_bps > 1e9"}
+    result = await run_once(prepare("snmp", agent.address, options), "test")
+    assert result.state is State.DEGRADED
+    assert "there is no in_bps" in result.message
 
 
 async def test_many_checks_of_one_router_share_a_walk_and_none_gets_it_twice(agent):
@@ -196,6 +232,17 @@ async def test_snmpv3_by_every_digest(agent, user):
 
 
 @pytest.mark.parametrize(
+    ("user", "auth", "privacy"),
+    [("aes192", "sha256", "aes192"), ("aes256", "sha512", "aes256"), ("long", "sha1", "aes256")],
+)
+async def test_snmpv3_by_long_keys(agent, user, auth, privacy):
+    agent.serve(interfaces())
+    login = {"user": user, "auth": auth, "auth_password": PASSWORD, "privacy": privacy, "privacy_password": PASSWORD}
+    found = await measure("snmp", agent.address, interface="ge-0/0/1", **login)
+    assert (found.failure, found.message) == (None, "")
+
+
+@pytest.mark.parametrize(
     ("login", "message"),
     [
         (login_of("sha256", auth_password="mat-khau-sai"), "the authentication password or protocol is wrong"),
@@ -239,6 +286,11 @@ async def test_a_wrong_community_is_silence_and_says_so(agent):
 
 async def test_a_closed_port():
     found = await measure("snmp", f"127.0.0.1:{refusing_port()}", community=COMMUNITY)
+    assert found.failure is Failure.CONNECT_REFUSED
+
+
+def test_a_closed_port_on_uvloop():
+    found = uvloop.run(measure("snmp", f"127.0.0.1:{refusing_port()}", community=COMMUNITY, interface="1"))
     assert found.failure is Failure.CONNECT_REFUSED
 
 
