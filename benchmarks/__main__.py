@@ -42,6 +42,12 @@ def availability() -> Iterable[Row]:
     return module.run()
 
 
+def snmp() -> Iterable[Row]:
+    from benchmarks import snmp as module
+
+    return module.measure()
+
+
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "cpu": checks.cpu_per_check,
     "lateness": checks.lateness,
@@ -52,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "availability": availability,
     "fault": checks.fault_to_notification,
     "cold": checks.cold_start,
+    "snmp": snmp,
 }
 
 

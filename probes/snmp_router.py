@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -55,7 +55,6 @@ class Kept(Generic[K, V]):
             self._kept.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Interfaces at one moment.
 
@@ -66,18 +65,22 @@ class Reading:
 
     """
 
-    at: float
-    whole: bool
-    interfaces: dict[int, Interface]
+    __slots__ = ("_called", "at", "interfaces", "whole")
+
+    def __init__(self, at: float, found: Iterable[Interface], *, whole: bool) -> None:
+        self.at, self.whole = at, whole
+        self.interfaces = {one.names.index: one for one in found}
+        self._called: dict[str, Interface] | None = None
 
     def called(self, name: str) -> Interface | None:
-        """Return the interface of that name: ifName before ifDescr, ifAlias and the number, in this order."""
-        found = [one for one in self.interfaces.values() if one.names.is_called(name)]
-        for attribute in ("name", "descr", "alias"):
-            for one in found:
-                if getattr(one.names, attribute) == name:
-                    return one
-        return found[0] if found else None
+        """Return the interface of that name: by ifName before ifDescr, ifAlias and the number; of equals the first."""
+        if self._called is None:
+            called: dict[str, Interface] = {}
+            for attribute in ("name", "descr", "alias", "index"):
+                for one in self.interfaces.values():
+                    called.setdefault(str(getattr(one.names, attribute)), one)
+            self._called = called
+        return self._called.get(name)
 
 
 @dataclass(slots=True)
@@ -158,10 +161,8 @@ class Router:
             if at - self._known_at >= NAMES_S:
                 await self._learn_names(session, at)
             if names is None:
-                found = await read_all(session, self._known)
-                return Reading(at, True, {one.names.index: one for one in found})
-            found = await self._read_some(session, names, at)
-            return Reading(at, False, {one.names.index: one for one in found})
+                return Reading(at, await read_all(session, self._known), whole=True)
+            return Reading(at, await self._read_some(session, names, at), whole=False)
         finally:
             session.close()
 

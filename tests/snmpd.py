@@ -84,9 +84,11 @@ def clock(ticks: int = 1_000_000) -> tuple[str, str]:
 
 
 class Snmpd:
-    """One agent. `serve` replaces its MIB at once."""
+    """One agent. `serve` replaces its MIB at once; an agent `of_this_host` shows the host that it runs on instead."""
 
-    def __init__(self, *more: str) -> None:
+    def __init__(self, *more: str, of_this_host: bool = False) -> None:
+        self._passed = () if of_this_host else PASSED
+        self._left_out = [] if of_this_host else ["-I", "-ifTable,ifXTable,hrh_storage,memory,system_mib"]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -120,7 +122,7 @@ class Snmpd:
                 f"rouser {user} {'noauth' if not keys else 'auth' if user == 'md5' else 'priv'}"
                 for user, keys in USERS.items()
             ),
-            *(f"pass_persist -p 1 .{oid} {sys.executable} -IS {script} {self._objects}" for oid in PASSED),
+            *(f"pass_persist -p 1 .{oid} {sys.executable} -IS {script} {self._objects}" for oid in self._passed),
             *self._more,
         ]
         conf = self.directory / "snmpd.conf"
@@ -137,8 +139,7 @@ class Snmpd:
             "",
             "-m",
             "",
-            "-I",
-            "-ifTable,ifXTable,hrh_storage,memory,system_mib",
+            *self._left_out,
         ]
         environment = {**os.environ, "SNMP_PERSISTENT_DIR": str(self.directory / "kept")}
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
