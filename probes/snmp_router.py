@@ -31,6 +31,9 @@ INTEREST_S = 900.0
 NAMES_S = 300.0
 """How old what interfaces are called may be: an alias changes without a sign. Numbers and names are compared always."""
 
+MISSING_S = 30.0
+"""How old it may be while an interface that is asked for is missing: tunnels come and go, with other numbers."""
+
 BASELINES_LIMIT = 20_000
 
 K = TypeVar("K", bound=Hashable)
@@ -158,7 +161,8 @@ class Router:
         at = asyncio.get_running_loop().time()
         session = Session(address, params.address.port, self.security, lambda: self._until, params.answer_bytes)
         try:
-            if at - self._known_at >= NAMES_S:
+            missing = names is not None and not all(self._is_known(name) for name in names)
+            if at - self._known_at >= (MISSING_S if missing else NAMES_S):
                 await self._learn_names(session, at)
             if names is None:
                 return Reading(at, await read_all(session, self._known), whole=True)
@@ -174,6 +178,9 @@ class Router:
             indexes = self._indexes(names)
             found = await read_some(session, indexes, self._known) if indexes else []
         return found
+
+    def _is_known(self, name: str) -> bool:
+        return any(known.is_called(name) for known in self._known.values())
 
     def _indexes(self, names: frozenset[str]) -> set[int]:
         return {index for index, known in self._known.items() if any(known.is_called(name) for name in names)}

@@ -71,8 +71,8 @@ class Security(Protocol):
     """
 
     @property
-    def ready(self) -> bool:
-        """Whether questions can be asked; if not, `wrap` asks who the agent is."""
+    def silence(self) -> str:
+        """What it may mean that nothing was ever answered."""
         ...
 
     def wrap(self, id_: int, pdu: bytes, now: float) -> bytes:
@@ -87,7 +87,7 @@ class Security(Protocol):
 class CommunitySecurity:
     """SNMPv2c: the community is all there is."""
 
-    ready = True
+    silence = "the host, the way there, a filter, or a community that it does not take: agents are then silent"
 
     def __init__(self, community: str) -> None:
         self._community = community.encode()
@@ -150,9 +150,11 @@ class UserSecurity:
         self.engine: Engine | None = None
 
     @property
-    def ready(self) -> bool:
-        """Whether the engine is known."""
-        return self.engine is not None
+    def silence(self) -> str:
+        """What it may mean that nothing was ever answered."""
+        if self.engine is None:
+            return "the host, the way there, a filter, or an agent without SNMPv3"
+        return "the host, the way there, a filter, or a privacy password or protocol that it does not take"
 
     def wrap(self, id_: int, pdu: bytes, now: float) -> bytes:
         """Return a message around a request; to an engine that is not known, one that asks who it is."""

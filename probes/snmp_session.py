@@ -75,7 +75,8 @@ class Session:
         answer_bytes: how large an answer to ask for.
 
     Attributes:
-        requests, retries, ignored: questions, those sent again, and datagrams that were not the answer.
+        requests, answers, retries, ignored: questions, those answered, those sent again, and datagrams that were
+            not the answer.
 
     """
 
@@ -87,7 +88,7 @@ class Session:
         self._name = HostPort(address.host, port)
         self._arrival: asyncio.Future[None] | None = None
         self._slowest_s = 0.0
-        self.requests = self.retries = self.ignored = 0
+        self.requests = self.answers = self.retries = self.ignored = 0
         self._socket = socket.socket(address.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             self._socket.connect(sockaddr(address, port))
@@ -174,6 +175,7 @@ class Session:
             last = sending >= SENDINGS - 1
             pdu = await self._answer(asked, until if last else now + min(pause_s, (until - now) / 3))
             if pdu is not None:
+                self.answers += 1
                 self._slowest_s = max(self._slowest_s, self._loop.time() - first_at)
                 return pdu
             sending += 1
@@ -227,12 +229,7 @@ class Session:
         return TroubleError(failure, f"{message}: {self._name}")
 
     def _silence(self) -> str:
-        if self.requests > 1:
-            hint = f"{self.requests - 1} answers came before; of SNMPv3, the privacy password may be wrong"
-        elif self._security.ready:
-            hint = "the host, the way there, a filter, or a community or user that it does not take: it is then silent"
-        else:
-            hint = "the host, the way there, a filter, or an agent without SNMPv3"
+        hint = f"{self.answers} answers came before" if self.answers else self._security.silence
         more = f", asked {self.retries} times again" if self.retries else ""
         more += f", {self.ignored} datagrams ignored" if self.ignored else ""
         return f"no answer from {self._name} in query{more} ({hint})"

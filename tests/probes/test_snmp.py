@@ -331,10 +331,18 @@ async def test_an_agent_that_began_anew_has_another_clock():
 
 
 async def test_a_wrong_community_is_silence_and_says_so(agent):
-    found = await measure("snmp", agent.address, timeout_s=0.5, community="sai", interface="1")
+    found = await measure("snmp", agent.address, timeout_s=0.5, community="khac-han", interface="1")
     assert found.failure is Failure.TIMEOUT
-    assert "a community or user that it does not take" in found.message
-    assert "sai" not in found.message.replace("say", "")
+    assert "a community that it does not take" in found.message
+    assert "khac-han" not in found.message
+
+
+async def test_a_wrong_privacy_password_is_silence_too(agent):
+    login = login_of("sha256", privacy_password="khac-han-roi")
+    found = await measure("snmp", agent.address, timeout_s=0.5, interface="1", **login)
+    assert found.failure is Failure.TIMEOUT
+    assert "a privacy password or protocol that it does not take" in found.message
+    assert "khac-han-roi" not in found.message
 
 
 async def test_a_closed_port():
