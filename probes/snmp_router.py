@@ -127,9 +127,11 @@ class Router:
             return last
         addresses = await resolve(params.address.host, ctx, params.ip_version)
         ctx.phases.begin("query")
-        flight = self._flight
+        # What others began without this interface is waited for: then all that were left out go together.
+        while (flight := self._flight) is not None and not (flight.whole or name in flight.names):
+            await asyncio.wait({flight.task})
         self._until = max(self._until, last_moment(ctx)) if flight else last_moment(ctx)
-        if flight is None or not (flight.whole or name in flight.names):
+        if flight is None:
             flight = self._take_off(params, addresses[0], now)
         return await self._wait(flight)
 

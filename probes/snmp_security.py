@@ -210,9 +210,10 @@ class UserSecurity:
     def _report(self, pdu: Pdu, header: Header, now: float, *, authentic: bool) -> None:
         """Act upon a report: it is never an answer."""
         reason = oid_text(pdu.bindings[0][0]) if pdu.bindings else ""
-        if reason == UNKNOWN_ENGINE:  # another router answers at this address
-            self.engine = None
-            raise LearnedError
+        if reason == UNKNOWN_ENGINE:
+            if self.engine is not None and header.engine_id != self.engine.id:
+                self.engine = None  # another router answers at this address
+            raise LearnedError  # or another session has learned in the meantime who the agent is
         if reason == NOT_IN_TIME and authentic and self.engine is not None:
             self.engine.boots, self.engine.time, self.engine.at = header.boots, header.time, now
             raise LearnedError

@@ -284,6 +284,17 @@ async def test_snmpv3_by_every_digest(agent, user):
     assert (found.failure, found.message) == (None, "")
 
 
+@pytest.mark.parametrize("login", [{"community": COMMUNITY}, login_of("sha256")])
+async def test_checks_that_begin_at_once_share_from_the_first_time(agent, login):
+    agent.serve(interfaces(40))
+    async with process() as kept:
+        calls = [kept.measure("snmp", agent.address, interface=f"ge-0/0/{n}", **login) for n in range(1, 41)]
+        neighbours = [kept.measure("bgp", agent.address, **login) for _ in range(5)]  # each by a session of its own
+        found = await asyncio.gather(*calls, *neighbours)
+    assert {one.failure for one in found[:40]} == {None}
+    assert {one.failure for one in found[40:]} == {Failure.QUERY_FAILED}
+
+
 @pytest.mark.parametrize(
     ("user", "auth", "privacy"),
     [("aes192", "sha256", "aes192"), ("aes256", "sha512", "aes256"), ("long", "sha1", "aes256")],
