@@ -6,12 +6,37 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-from probes.failures import NETWORK_ERRORS
+from probes.failures import NETWORK_ERRORS, TroubleError
 from probes.model import Context, Phases
 from probes.resolver import Address
 from probes.tls import TlsSession, explain
+
+
+class Tunnel(Protocol):
+    """A dialogue with a proxy, without I/O, after which its connection leads on to the target.
+
+    Attributes:
+        open: the proxy lets us through.
+        rest: what came after its last word; the target's.
+
+    """
+
+    open: bool
+    rest: bytes
+
+    def first(self) -> bytes:
+        """Return what to send first."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what the proxy sent and return what to answer.
+
+        Raises TroubleError when it does not let us through.
+        """
+
+    def ended(self) -> TroubleError:
+        """Return what it means that the proxy closed the connection before."""
 
 
 class Connection(asyncio.Protocol):
@@ -24,6 +49,7 @@ class Connection(asyncio.Protocol):
     Args:
         phases: the check's stopwatch; `tls` is begun here.
         secure: makes the TLS session to speak over it once it stands, or None to speak plainly.
+        tunnel: what has to be said to a proxy before any of it, or None.
 
     Attributes:
         session: the TLS session, once there is one.
@@ -33,10 +59,13 @@ class Connection(asyncio.Protocol):
 
     errors: tuple[type[Exception], ...] = NETWORK_ERRORS
 
-    def __init__(self, phases: Phases, secure: Callable[[], TlsSession] | None = None) -> None:
+    def __init__(
+        self, phases: Phases, secure: Callable[[], TlsSession] | None = None, tunnel: Tunnel | None = None
+    ) -> None:
         self.phases = phases
         self.session: TlsSession | None = None
         self._secure = secure
+        self._tunnel = tunnel
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
@@ -80,8 +109,14 @@ class Connection(asyncio.Protocol):
         self.done.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin TLS, or speak."""
+        """Ask for the tunnel, begin TLS, or speak."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._tunnel is not None:
+            self._transport.write(self._tunnel.first())
+        else:
+            self._begin(b"")
+
+    def _begin(self, data: bytes) -> None:
         if self._secure is not None:
             self.phases.begin("tls")
             try:
@@ -90,10 +125,16 @@ class Connection(asyncio.Protocol):
                 self._fail(error)
                 return
         self._step(b"")
+        if data and not self.done.done():
+            self._step(data)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes through TLS to the kind."""
-        if self._transport is not None and not self.done.done():
+        if self._transport is None or self.done.done():
+            return
+        if self._tunnel is not None:
+            self._dig(self._transport, self._tunnel, data)
+        else:
             self._step(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,10 +144,23 @@ class Connection(asyncio.Protocol):
         if exc is not None:
             self._fail(exc)
             return
+        if self._tunnel is not None:
+            self._fail(self._tunnel.ended())
+            return
         try:
             self.ended()
         except self.errors as error:
             self._fail(error)
+
+    def _dig(self, transport: asyncio.Transport, tunnel: Tunnel, data: bytes) -> None:
+        try:
+            transport.write(tunnel.receive(data))
+        except TroubleError as error:
+            self._fail(error)
+            return
+        if tunnel.open:
+            self._tunnel = None
+            self._begin(tunnel.rest)
 
     def _step(self, data: bytes) -> None:
         try:
@@ -117,6 +171,8 @@ class Connection(asyncio.Protocol):
             elif self._shake_hands(self.session, data):
                 self.ready()
                 self._deliver(self.session.receive())
+        except ssl.SSLError as error:  # after the handshake: an alert, or bytes that are not authentic
+            self._fail(explain(error, self.session) if self.session is not None else error)
         except self.errors as error:
             self._fail(error)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp.http import HttpResponseParser
 from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
 
-from probes.connection import Connection
+from probes.connection import Connection, Tunnel
 from probes.failures import NETWORK_ERRORS, TroubleError, plain_line
 from probes.http_body import Body, too_large
 from probes.model import Failure, Phases
@@ -71,7 +71,7 @@ class Head:
 
     Attributes:
         status: three digits.
-        version: 1.0 or 1.1.
+        version: 1.0, 1.1 or 2.0.
         fields: names and values as the parser read them: bytes that are not UTF-8 stand as lone surrogates.
 
     """
@@ -112,6 +112,7 @@ class Exchange(Connection):
         bodiless: the request is a HEAD: its answer has no body, whatever its header says.
         body_limit: decoded bytes of a body.
         skips_body: says of a header that its body is not wanted (a redirect that will be followed).
+        tunnel: what has to be said to a proxy first, or None.
 
     Attributes:
         head: of the final answer, once it is there.
@@ -130,8 +131,9 @@ class Exchange(Connection):
         bodiless: bool,
         body_limit: int,
         skips_body: Callable[[Head], bool],
+        tunnel: Tunnel | None = None,
     ) -> None:
-        super().__init__(phases, secure)
+        super().__init__(phases, secure, tunnel)
         self._request = request
         self._skips_body = skips_body
         self._body_limit = body_limit
@@ -206,20 +208,27 @@ class Exchange(Connection):
         if self.head is not None:
             return
         if message.code < 200 and message.code != 101:  # RFC 9110, section 15.2; after 101 it is not HTTP any more
-            self._interim += 1
-            if self._interim > INTERIM_LIMIT:
-                raise TroubleError(Failure.PROTOCOL, f"more than {INTERIM_LIMIT} interim answers")
+            self._take_interim()
             return
         version = message.version.major + message.version.minor / 10
-        self.head = Head(message.code, version, message.headers)
         self._stream = stream
-        if self._skips_body(self.head):
+        self._take_final(Head(message.code, version, message.headers), stream.is_eof())
+
+    def _take_interim(self) -> None:
+        self._interim += 1
+        if self._interim > INTERIM_LIMIT:
+            raise TroubleError(Failure.PROTOCOL, f"more than {INTERIM_LIMIT} interim answers")
+
+    def _take_final(self, head: Head, is_whole: bool) -> None:
+        """Take the final header, and make ready for the body, if there is one to come."""
+        self.head = head
+        if self._skips_body(head):
             self.finish()
             return
-        announced = self.head.first("content-length")
-        coding = ", ".join(self.head.all("content-encoding"))
-        self._body = Body(self._body_limit, coding if not stream.is_eof() else "")
-        if not coding and announced.isdecimal() and not stream.is_eof() and int(announced) > self._body_limit:
+        announced = head.first("content-length")
+        coding = ", ".join(head.all("content-encoding"))
+        self._body = Body(self._body_limit, coding if not is_whole else "")
+        if not coding and announced.isdecimal() and not is_whole and int(announced) > self._body_limit:
             raise too_large(self._body_limit)
 
     def _take_body(self, data: bytes) -> None:

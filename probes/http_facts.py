@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 import orjson
 
+from probes.certificates import CERT_FACTS
 from probes.http_body import text_of
 from probes.http_exchange import Head
 from probes.http_request import shown
 from probes.http_visit import Visit
-from probes.tls import CERT_FACTS
 
 FACTS: Mapping[str, str] = MappingProxyType(
     {
@@ -46,7 +46,7 @@ class HttpFacts(Mapping[str, Any]):
         return len(FACTS)
 
     def _work_out(self, name: str) -> Any:
-        if name.startswith("cert."):
+        if name in CERT_FACTS:
             certificate = self._visit.certificate()
             if certificate is None:
                 _absent("no certificate was shown")

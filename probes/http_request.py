@@ -112,20 +112,35 @@ class Request:
         kept = tuple(line for line in self.headers if not line[0].lower().startswith("content-"))
         return replace(self, method="GET", headers=kept, body=b"")
 
-    def encode(self, cookies: str = "") -> bytes:
-        """Return it as the bytes to send; `cookies` is added to a configured Cookie header."""
+    def lines(self, cookies: str = "", more: Iterable[HeaderLine] = ()) -> list[HeaderLine]:
+        """Return the header, Host first, without what frames the message; `more` takes the place of what it names.
+
+        `cookies` is added to a configured Cookie header.
+        """
         given = [*self.headers, *self.private]
+        if more:
+            named = {name.lower() for name, _ in more}
+            given = [*(line for line in given if line[0].lower() not in named), *more]
         if cookies:
             own = [value for name, value in given if name.lower() == "cookie"]
             given = [line for line in given if line[0].lower() != "cookie"]
             given.append(("Cookie", "; ".join([*own, cookies])))
         named = {name.lower() for name, _ in given}
-        lines = [f"{self.method} {self.url.raw_path_qs or '/'} HTTP/1.1"]
-        if "host" not in named:
-            lines.append(f"Host: {host_header(self.url)}")
-        lines += [f"{name}: {value}" for name, value in _DEFAULT_HEADERS if name.lower() not in named]
-        lines += [f"{name}: {value}" for name, value in given]
-        if self.body or self.method in _METHODS_WITH_CONTENT:
+        lines = [("Host", host_header(self.url))] if "host" not in named else []
+        lines += [line for line in _DEFAULT_HEADERS if line[0].lower() not in named]
+        return lines + given
+
+    @property
+    def has_content(self) -> bool:
+        """Whether its length has to be told (RFC 9110, section 8.6)."""
+        return bool(self.body) or self.method in _METHODS_WITH_CONTENT
+
+    def encode(self, cookies: str = "", more: Iterable[HeaderLine] = (), absolute: bool = False) -> bytes:
+        """Return it as the bytes to send over HTTP/1.1; `absolute` is for a proxy (RFC 9112, section 3.2.2)."""
+        target = str(self.url) if absolute else self.url.raw_path_qs or "/"
+        lines = [f"{self.method} {target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in self.lines(cookies, more)]
+        if self.has_content:
             lines.append(f"Content-Length: {len(self.body)}")
         lines.append("Connection: close\r\n\r\n")
         return "\r\n".join(lines).encode("utf-8") + self.body

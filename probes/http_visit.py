@@ -8,18 +8,22 @@ or another scheme never sees it, nor does the first one after a detour.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from yarl import URL
 
+from probes.certificates import PeerCertificate
 from probes.connection import connect
 from probes.failures import TroubleError
 from probes.http_cookies import Jar
 from probes.http_exchange import Exchange, Head
-from probes.http_request import Request, shown, web_url
+from probes.http_proxy import ConnectTunnel, Proxy, connect_through
+from probes.http_request import HeaderLine, Origin, Request, shown, web_url
 from probes.model import Context, Failure
 from probes.resolver import IpVersion, resolve
-from probes.tls import PeerCertificate, TlsSession, Trust, context_for, peer_certificate, sni_name
+from probes.tcp_address import HostPort
+from probes.tls import TlsSession, Trust, context_for, peer_certificate, sni_name
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -34,6 +38,10 @@ class Rules:
         trust: whose certificates are accepted.
         server_name: the name to ask for and to verify at the first URL's origin, "" for its host.
         ip_version: 4, 6, or None for any.
+        http_version: `1.1`, `2` or `auto`.
+        proxy: where to go through, or None.
+        authorize: gives a token for the first URL's origin; it is told which one was refused, "" at first.
+        sign: gives the header lines that sign a request to the first URL's origin.
 
     """
 
@@ -43,10 +51,20 @@ class Rules:
     trust: Trust
     server_name: str
     ip_version: IpVersion | None
+    http_version: str = "1.1"
+    proxy: Proxy | None = None
+    authorize: Callable[[Context, str], Awaitable[str]] | None = None
+    sign: Callable[[Request], tuple[HeaderLine, ...]] | None = None
 
 
 class Visit:
     """One visit, as far as it came: what is known is kept, also when `go` raised.
+
+    Args:
+        request, rules: what to ask, and how.
+        ctx: the check's.
+        jar: cookies of earlier visits of the same check; new ones go in.
+        home: the origin that credentials are for, where it is not the request's own.
 
     Attributes:
         request: the last one sent.
@@ -55,15 +73,19 @@ class Visit:
 
     """
 
-    def __init__(self, request: Request, rules: Rules, ctx: Context) -> None:
+    def __init__(
+        self, request: Request, rules: Rules, ctx: Context, jar: Jar | None = None, home: Origin | None = None
+    ) -> None:
         self.request = request
         self.redirects = 0
         self.exchange: Exchange | None = None
         self._certificate: PeerCertificate | None = None
         self._rules = rules
         self._ctx = ctx
-        self._first_origin = request.origin
-        self._jar = Jar()
+        self._first_origin = home or request.origin
+        self._strayed = self._first_origin != request.origin
+        self._jar = Jar() if jar is None else jar
+        self._token = ""
 
     @property
     def head(self) -> Head | None:
@@ -86,12 +108,21 @@ class Visit:
 
         Raises what classifies as a failure (`Exchange.errors`).
         """
+        authorize = None if self._strayed else self._rules.authorize
+        if authorize is not None:
+            self._token = await authorize(self._ctx, "")
         while True:
             await self._exchange()
             head = self.head
+            if head is not None and head.status == 401 and authorize is not None and not self._strayed:
+                # A token may be withdrawn before its time: a new one is asked for, once.
+                self._token, authorize = await authorize(self._ctx, self._token), None
+                continue
             if head is None or not self.leads_on(head):
+                self._keep_cookies()
                 return
             self.request = self._next(head)
+            self._strayed = self._strayed or self.request.origin != self._first_origin
             self.redirects += 1
 
     async def _exchange(self) -> None:
@@ -99,30 +130,85 @@ class Visit:
         request, ctx, rules = self.request, self._ctx, self._rules
         self.exchange = None
         self._certificate = None
-        addresses = await resolve(request.host, ctx, rules.ip_version)
-
-        cookies = self._jar.header_for(request.url)
-
-        def make() -> Exchange:
-            self.exchange = Exchange(
-                ctx.phases,
-                self._secure if request.url.scheme == "https" else None,
-                request.encode(cookies) if cookies else request.encoded,
-                bodiless=request.method == "HEAD",
-                body_limit=rules.body_limit,
-                skips_body=self.leads_on,
-            )
-            return self.exchange
-
         try:
-            exchange = await connect(addresses, request.url.port or 0, make, ctx)
+            if rules.proxy is None:
+                addresses = await resolve(request.host, ctx, rules.ip_version)
+                exchange = await connect(addresses, request.url.port or 0, self._maker(), ctx)
+            else:
+                exchange = await connect_through(rules.proxy, self._maker(), ctx, rules.ip_version)
             await exchange.done
         finally:
             if self.exchange is not None:
                 self.exchange.close()
+        if rules.proxy is not None and exchange.head is not None and exchange.head.status == 407:
+            raise self._tunnel(rules.proxy).refusal(407)
+
+    def _maker(self) -> Callable[[], Exchange]:
+        """Return what makes an exchange for each address that is tried."""
+        request, rules = self.request, self._rules
+        cookies = self._jar.header_for(request.url)
+        more = self._more(request)
+        is_safe = request.url.scheme == "https"
+        if rules.http_version == "2" or (rules.http_version == "auto" and is_safe):
+            return self._negotiated(request, cookies, more)
+        to_proxy = rules.proxy is not None and not is_safe
+        if to_proxy and rules.proxy is not None:
+            more = (*more, *rules.proxy.headers)
+        encoded = request.encode(cookies, more, to_proxy) if cookies or more or to_proxy else request.encoded
+
+        def make() -> Exchange:
+            self.exchange = Exchange(
+                self._ctx.phases,
+                self._secure if is_safe else None,
+                encoded,
+                bodiless=request.method == "HEAD",
+                body_limit=rules.body_limit,
+                skips_body=self.leads_on,
+                tunnel=self._tunnel(rules.proxy) if is_safe and rules.proxy is not None else None,
+            )
+            return self.exchange
+
+        return make
+
+    def _negotiated(self, request: Request, cookies: str, more: tuple[HeaderLine, ...]) -> Callable[[], Exchange]:
+        from probes.http2_exchange import NegotiatedExchange  # noqa: PLC0415 - h2 is for those who ask for it
+
+        rules, is_safe = self._rules, request.url.scheme == "https"
+
+        def make() -> Exchange:
+            self.exchange = NegotiatedExchange(
+                self._ctx.phases,
+                self._secure if is_safe else None,
+                request,
+                cookies,
+                more,
+                insists=rules.http_version == "2",
+                body_limit=rules.body_limit,
+                skips_body=self.leads_on,
+                tunnel=self._tunnel(rules.proxy) if rules.proxy is not None else None,
+            )
+            return self.exchange
+
+        return make
+
+    def _tunnel(self, proxy: Proxy) -> ConnectTunnel:
+        return ConnectTunnel(proxy, HostPort(self.request.host, self.request.url.port or 0))
+
+    def _more(self, request: Request) -> tuple[HeaderLine, ...]:
+        """Return the lines that are made for this request alone, if it goes where credentials may go."""
+        if self._strayed:
+            return ()
+        more: tuple[HeaderLine, ...] = (("Authorization", f"Bearer {self._token}"),) if self._token else ()
+        return more if self._rules.sign is None else (*more, *self._rules.sign(request))
+
+    def _keep_cookies(self) -> None:
+        if self.head is not None and "set-cookie" in self.head.fields:
+            for cookie in self.head.all("set-cookie"):
+                self._jar.take(cookie, self.request.url)
 
     def _secure(self) -> TlsSession:
-        return TlsSession(context_for(self._rules.trust, self._ctx.resources), self._server_name())
+        trust = self._rules.trust
+        return TlsSession(context_for(trust, self._ctx.resources), self._server_name(), trust)
 
     def _server_name(self) -> str:
         if self._rules.server_name and self.request.origin == self._first_origin:
@@ -140,8 +226,7 @@ class Visit:
         that is no web address.
         """
         request = self.request
-        for cookie in head.all("set-cookie"):
-            self._jar.take(cookie, request.url)
+        self._keep_cookies()
         try:
             url: URL = web_url(head.first("location"), request.url)
         except ValueError as error:

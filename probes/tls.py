@@ -14,25 +14,30 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from probes.failures import TroubleError, classify, plain_line
+from probes.certificates import CERT_FACTS, CHAIN_LIMIT, PeerCertificate, peer_certificate, utc_text
+from probes.failures import TroubleError, classify
 from probes.model import Failure, Resources
 from probes.resolver import ascii_name, numeric
 
-if TYPE_CHECKING:
-    from cryptography import x509
+__all__ = [
+    "CERT_FACTS",
+    "Contexts",
+    "PeerCertificate",
+    "TlsSession",
+    "Trust",
+    "context_for",
+    "explain",
+    "peer_certificate",
+    "sni_name",
+]
 
 KEY = "probes.tls"
 """Where the process keeps its contexts in `Context.resources`."""
-
-CHAIN_LIMIT = 16
-"""How many certificates of a chain are looked at."""
 
 _READ_BYTES = 65536
 _DER = 2  # _ssl.ENCODING_DER, which the ssl module does not pass on
@@ -47,6 +52,8 @@ class Trust:
         ca_file: PEM file of the only trusted authorities; "" for those that the system trusts.
         alpn: application protocols to offer (RFC 7301).
         check_name: whether a verified certificate must also be for the server's name.
+        client_cert, client_key: PEM files of our own certificate (with its intermediates) and its key; the key may
+            stand in the certificate's file, and "" is none.
 
     """
 
@@ -54,16 +61,18 @@ class Trust:
     ca_file: str = ""
     alpn: tuple[str, ...] = ()
     check_name: bool = True
+    client_cert: str = ""
+    client_key: str = ""
 
 
 class Contexts:
     """The process's TLS contexts: loading the system's authorities takes 40 ms, too long to do per check.
 
-    A context is made again when its file of authorities has changed; the old one is dropped.
+    A context is made again when one of its files has changed; the old one is dropped.
     """
 
     def __init__(self) -> None:
-        self._made: dict[Trust, tuple[tuple[int, int], ssl.SSLContext]] = {}
+        self._made: dict[Trust, tuple[tuple[tuple[int, int], ...], ssl.SSLContext]] = {}
         self._system = ssl.get_default_verify_paths().cafile or ""
 
     def get(self, trust: Trust) -> ssl.SSLContext:
@@ -73,14 +82,15 @@ class Contexts:
         """
         path = trust.ca_file or self._system
         try:
-            stamp = _stamp(path) if path and trust.verify else (0, 0)
-            made = self._made.get(trust)
-            if made is None or made[0] != stamp:
-                made = (stamp, _make(trust))
-                self._made[trust] = made
-        except OSError as error:  # ssl.SSLError is one: a file that is not PEM
-            text = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificates in PEM"
-            raise TroubleError(Failure.INTERNAL, f"ca_file {path} cannot be used: {text}") from None
+            stamps = (_stamp(path) if path and trust.verify else (0, 0),)
+        except OSError as error:
+            raise _unusable("ca_file", path, error) from None
+        if trust.client_cert:
+            stamps += _client_stamps(trust)
+        made = self._made.get(trust)
+        if made is None or made[0] != stamps:
+            made = (stamps, _make(trust, path))
+            self._made[trust] = made
         return made[1]
 
 
@@ -106,9 +116,10 @@ class TlsSession:
 
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "ended", "established")
+    __slots__ = ("_incoming", "_object", "_outgoing", "_trust", "ended", "established")
 
-    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str, trust: Trust | None = None) -> None:
+        self._trust = trust
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         try:
@@ -151,6 +162,20 @@ class TlsSession:
             self.ended = True
         return plain[0] if len(plain) == 1 else b"".join(plain)
 
+    def refusal(self, error: ssl.SSLError) -> TroubleError | None:
+        """Return what it means that the peer ended TLS with an alert about our own certificate, else None.
+
+        TLS 1.3 tells it only after the handshake (RFC 8446, section 4.4.2.4), so it may arrive as late as the answer.
+        """
+        reason = (getattr(error, "reason", None) or "").lower().replace("_", " ")
+        alert = reason.partition(" alert ")[2]
+        if not any(word in alert for word in ("certificate", "unknown ca", "access denied")):
+            return None
+        if self._trust is None or not self._trust.client_cert:
+            return TroubleError(Failure.TLS_HANDSHAKE, f"the peer wants a certificate of its client (alert: {alert})")
+        state = _own_state(self._trust)
+        return TroubleError(Failure.TLS_HANDSHAKE, f"the peer turned our certificate down (alert: {alert}{state})")
+
     def send(self, data: bytes) -> None:
         """Encrypt bytes for the peer."""
         self._object.write(data)
@@ -163,6 +188,11 @@ class TlsSession:
     def outgoing(self) -> bytes:
         """Take what has to be sent to the peer."""
         return self._outgoing.read()
+
+    @property
+    def alpn(self) -> str:
+        """Return the application protocol that was agreed on (RFC 7301), "" for none."""
+        return self._object.selected_alpn_protocol() or ""
 
     @property
     def version(self) -> str:
@@ -181,85 +211,11 @@ class TlsSession:
         return [item if isinstance(item, bytes) else item.public_bytes(_DER) for item in found[:CHAIN_LIMIT]]
 
 
-class PeerCertificate:
-    """What the peer's certificate says; read when it is asked for, because few checks ask for more than the date.
-
-    Attributes:
-        not_before, not_after: its own validity.
-        chain_not_after: the earliest end of a validity in the chain: when it will cease to verify.
-        chain_length: certificates in the chain.
-
-    """
-
-    __slots__ = ("_own", "chain_length", "chain_not_after", "not_after", "not_before")
-
-    def __init__(self, chain: Sequence[x509.Certificate]) -> None:
-        self._own = chain[0]
-        self.not_before = self._own.not_valid_before_utc
-        self.not_after = self._own.not_valid_after_utc
-        self.chain_not_after = min(certificate.not_valid_after_utc for certificate in chain)
-        self.chain_length = len(chain)
-
-    @property
-    def expires_s(self) -> float:
-        """Seconds until the chain's earliest end; negative once it has passed."""
-        return self.chain_not_after.timestamp() - time.time()
-
-    @property
-    def subject(self) -> str:
-        """Whose it is, as RFC 4514 writes it, bounded."""
-        return _name_text(lambda: self._own.subject)
-
-    @property
-    def issuer(self) -> str:
-        """Who signed it, as RFC 4514 writes it, bounded."""
-        return _name_text(lambda: self._own.issuer)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The DNS names and addresses that it is for (RFC 9525, section 2), bounded."""
-        from cryptography import x509  # noqa: PLC0415 - as in peer_certificate
-
-        try:
-            alternative = self._own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            found = [*alternative.get_values_for_type(x509.DNSName)]
-            found += [str(address) for address in alternative.get_values_for_type(x509.IPAddress)]
-        except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-            return ()
-        return tuple(plain_line(name, 100) for name in found[:CHAIN_LIMIT])
-
-    def fact(self, name: str) -> Any:
-        """Return one of CERT_FACTS."""
-        if name == "cert.expires_in":
-            return timedelta(seconds=self.expires_s)
-        return {"cert.not_after": self.chain_not_after, "cert.subject": self.subject, "cert.issuer": self.issuer}[name]
-
-
-CERT_FACTS: Mapping[str, str] = {
-    "cert.expires_in": "duration",
-    "cert.not_after": "timestamp",
-    "cert.subject": "string",
-    "cert.issuer": "string",
-}
-"""The facts of a certificate and their types, for `Probe.facts`."""
-
-
-def peer_certificate(chain: list[bytes]) -> PeerCertificate | None:
-    """Return what a chain (DER, the peer's own first) says, None when it is empty or cannot be read.
-
-    OpenSSL takes certificates that a strict parser refuses; those verify or not, but show no date.
-    """
-    from cryptography import x509  # noqa: PLC0415 - 30 ms of a cold start, which a check without TLS does not need
-
-    try:
-        parsed = [x509.load_der_x509_certificate(der) for der in chain]
-        return PeerCertificate(parsed) if parsed else None
-    except ValueError:
-        return None
-
-
 def explain(error: ssl.SSLError, session: TlsSession) -> TroubleError:
-    """Return what a failed handshake means, with what the certificate says about it."""
+    """Return what a failure of TLS means, with what the certificate says about it."""
+    refused = session.refusal(error)
+    if refused is not None:
+        return refused
     failure, message = classify(error, "tls")
     certificate = peer_certificate(session.chain()) if isinstance(error, ssl.SSLCertVerificationError) else None
     if certificate is not None:
@@ -275,29 +231,69 @@ def sni_name(host: str) -> str:
     return host.partition("%")[0] if numeric(host) else ascii_name(host).rstrip(".")
 
 
-def utc_text(moment: datetime) -> str:
-    """Return `2026-10-01 00:00:10 UTC`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _stamp(path: str) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_mtime_ns, status.st_ino
 
 
-def _make(trust: Trust) -> ssl.SSLContext:
+def _client_stamps(trust: Trust) -> tuple[tuple[int, int], ...]:
+    stamps = []
+    for name, file in (("client_cert_file", trust.client_cert), ("client_key_file", trust.client_key)):
+        try:
+            stamps.append(_stamp(file) if file else (0, 0))
+        except OSError as error:
+            raise _unusable(name, file, error) from None
+    return tuple(stamps)
+
+
+def _make(trust: Trust, path: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = trust.verify and trust.check_name
-    if not trust.verify:
-        context.verify_mode = ssl.CERT_NONE
-    elif trust.ca_file:
-        # Read here, so that a missing file is told from one that is not PEM, and a directory from both.
-        context.load_verify_locations(cadata=Path(trust.ca_file).read_text(encoding="ascii", errors="replace"))
-    else:
-        context.load_default_certs()
+    try:
+        if not trust.verify:
+            context.verify_mode = ssl.CERT_NONE
+        elif trust.ca_file:
+            # Read here, so that a missing file is told from one that is not PEM, and a directory from both.
+            context.load_verify_locations(cadata=Path(trust.ca_file).read_text(encoding="ascii", errors="replace"))
+        else:
+            context.load_default_certs()
+    except OSError as error:  # ssl.SSLError is one: a file that is not PEM
+        raise _unusable("ca_file", path, error) from None
+    if trust.client_cert:
+        try:
+            # A password would be asked for on the terminal: an encrypted key is refused instead.
+            context.load_cert_chain(trust.client_cert, trust.client_key or None, password=lambda: b"")
+        except OSError as error:
+            raise _unusable("client_cert_file", trust.client_cert, error) from None
     if trust.alpn:
         context.set_alpn_protocols(list(trust.alpn))
     return context
+
+
+def _unusable(name: str, path: str, error: OSError) -> TroubleError:
+    if not isinstance(error, ssl.SSLError):
+        text = error.strerror
+    elif "MISMATCH" in (error.reason or ""):
+        text = "the key is not that of the certificate"
+    elif name == "ca_file":
+        text = "it holds no certificates in PEM"
+    else:
+        text = "a certificate and its unencrypted key are needed, in PEM"
+    return TroubleError(Failure.INTERNAL, f"{name} {path} cannot be used: {text}")
+
+
+def _own_state(trust: Trust) -> str:
+    """Say of our own certificate that it has expired, or is not valid yet; "" when its dates are in order."""
+    from cryptography import x509  # noqa: PLC0415 - as in peer_certificate
+
+    try:
+        own = x509.load_pem_x509_certificate(Path(trust.client_cert).read_bytes())
+    except (OSError, ValueError):
+        return ""
+    now = datetime.now(UTC)
+    if own.not_valid_after_utc < now:
+        return f"; it expired on {utc_text(own.not_valid_after_utc)}"
+    return f"; it is valid from {utc_text(own.not_valid_before_utc)}" if own.not_valid_before_utc > now else ""
 
 
 def _evidence(failure: Failure, certificate: PeerCertificate) -> str:
@@ -309,11 +305,6 @@ def _evidence(failure: Failure, certificate: PeerCertificate) -> str:
     if failure is Failure.TLS_NAME:
         more = ", …" if len(certificate.names) > 3 else ""
         return f" (it is for {', '.join(certificate.names[:3]) or 'no name'}{more})"
+    if certificate.chain_length == 1 and not certificate.signs_itself:
+        return f" (issued by {certificate.issuer}, whose certificate was not sent: an intermediate may be missing)"
     return f" (issued by {certificate.issuer})"
-
-
-def _name_text(read: Callable[[], x509.Name]) -> str:
-    try:
-        return plain_line(read().rfc4514_string(), 200)
-    except ValueError:
-        return "a name that cannot be read"

@@ -1,7 +1,8 @@
 """One HTTP or HTTPS request, with the redirects that it leads to, as a client of the service would send it.
 
 Every check opens a new connection; the environment's proxies and credentials are not used. Speaks HTTP/1.1
-(RFC 9110, RFC 9112).
+(RFC 9110, RFC 9112), and HTTP/2 (RFC 9113) where `http_version` asks for it: `auto` takes what TLS agrees on, `2`
+insists, also without TLS.
 
 The check is down when no answer comes, when the status is not one of `status` (after redirects), when `require_tls`
 is set and the last answer came without TLS, when the body is larger than `body_limit` or cannot be decoded, and
@@ -18,6 +19,17 @@ the answer), `transfer`. Certificate dates are the earliest end of a validity in
 
 `body` is decoded as its byte order mark or its Content-Type says, UTF-8 otherwise; what is no character becomes
 U+FFFD. The content codings gzip and deflate are undone; none is asked for unless `headers` says so.
+
+**Own certificate.** `client_cert_file` (and `client_key_file`) is shown to servers that ask for it. A server that
+turns it down is `tls_handshake`, with its alert in the message; many servers answer with a status instead.
+
+**Proxy.** With `proxy` all goes through that proxy. Looking it up, connecting to it and being let through are the
+phase `proxy` (`resolve` and `connect` are then the proxy's to do), and what fails there names the proxy.
+
+**Certificates.** `certs` is the verified chain, the server's own first; each has `subject`, `issuer`, `serial`,
+`not_before`, `not_after`, `expires_s`, `key`, `signature` and `names`:
+
+    degraded_when: ["certs.exists(c, c.signature == 'sha1')", "cert_chain_length < 3"]
 
 Credentials (`basic_auth`, `bearer_token`, and every header that is not known to be harmless) are sent to the origin
 (scheme, host and port) of `url` alone, never where a redirect leads elsewhere.
@@ -46,6 +58,7 @@ from probes.failures import TroubleError, classify
 from probes.http_body import media_type
 from probes.http_exchange import Exchange
 from probes.http_facts import FACTS, HttpFacts
+from probes.http_proxy import ProxyUrl
 from probes.http_request import HeaderLine, Request, check_headers, checked_method, sorted_by_trust, web_url
 from probes.http_soap import MEDIA_TYPES, fault_in
 from probes.http_visit import Rules, Visit
@@ -63,6 +76,14 @@ def _statuses(value: Any) -> Any:
     several = value if isinstance(value, list | tuple | set | frozenset) else [value]
     return tuple(str(item).strip().lower() for item in several)
 
+
+def _version(value: Any) -> Any:
+    """Accept 2 and 1.1 as YAML reads them."""
+    return str(value).removesuffix(".0") if isinstance(value, int | float) else value
+
+
+ALPN = {"1.1": ("http/1.1",), "2": ("h2", "http/1.1"), "auto": ("h2", "http/1.1")}
+"""What TLS is offered (RFC 7301)."""
 
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2})$", examples=["2xx", "404"])]
 """A status code, or a class of them."""
@@ -106,6 +127,14 @@ class HttpParams(Params):
     server_name: ServerName | None = Field(
         None, description="Name to ask for (SNI) and to verify instead of the URL's host."
     )
+    client_cert_file: Path | None = Field(
+        None, description="PEM file of our own certificate, its intermediates, and its key unless that stands apart."
+    )
+    client_key_file: Path | None = Field(None, description="PEM file of our own certificate's key, not encrypted.")
+    http_version: Annotated[Literal["1.1", "2", "auto"], BeforeValidator(_version)] = Field(
+        "1.1", description="Version to speak; auto is what TLS agrees on."
+    )
+    proxy: ProxyUrl | None = Field(None, repr=False, description="Proxy to go through: http://user:password@host:port.")
     basic_auth: BasicAuth | None = Field(None, description="User and password.")
     bearer_token: SecretStr | None = Field(None, description="Token (RFC 6750).")
     ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
@@ -162,9 +191,17 @@ class HttpParams(Params):
             follow_redirects=self.follow_redirects,
             max_redirects=self.max_redirects,
             body_limit=self.body_limit,
-            trust=Trust(self.verify, str(self.ca_file or ""), ("http/1.1",)),
+            trust=Trust(
+                self.verify,
+                str(self.ca_file or ""),
+                ALPN[self.http_version],
+                client_cert=str(self.client_cert_file or ""),
+                client_key=str(self.client_key_file or ""),
+            ),
             server_name=self.server_name or "",
             ip_version=self.ip_version,
+            http_version=self.http_version,
+            proxy=self.proxy,
         )
         self._plan = (request, rules)
 
@@ -202,6 +239,8 @@ def _judge(params: HttpParams, visit: Visit) -> TroubleError | None:
 
 def _trouble_of(params: HttpParams, visit: Visit, trouble: TroubleError) -> TroubleError:
     """Return the trouble, or the status if that is wrong already: it says more than a body that broke off."""
+    if trouble.failure in (Failure.AUTH_REJECTED, Failure.AUTH_TOKEN):
+        return trouble  # it explains the status
     redirecting = visit.head is not None and visit.leads_on(visit.head)
     return trouble if redirecting else _wrong_status(params, visit) or trouble
 
@@ -229,6 +268,7 @@ def _samples(visit: Visit) -> dict[str, float]:
     certificate = visit.certificate()
     if certificate is not None:
         samples["cert_expires_s"] = certificate.expires_s
+        samples["cert_chain_length"] = certificate.chain_length
     return samples
 
 
@@ -247,16 +287,18 @@ PROBE = Probe(
     address="url",
     run=run,
     samples={
-        "resolve_s": "time to look up the name, seconds",
-        "connect_s": "time to connect, seconds",
+        "proxy_s": "time to reach the proxy and to be let through, seconds; absent without one",
+        "resolve_s": "time to look up the name, seconds; absent with a proxy",
+        "connect_s": "time to connect, seconds; absent with a proxy",
         "tls_s": "time of the TLS handshake, seconds; absent without TLS",
         "first_byte_s": "time from the request written to the first byte of the answer, seconds",
         "transfer_s": "time from the first byte of the answer to its last, seconds",
         "status": "status code of the last answer",
         "body_bytes": "size of the last answer's body, decoded, bytes; as far as it was read",
         "redirects": "redirects that were followed",
-        "http_version": "version of the last answer: 1.0 or 1.1",
+        "http_version": "version of the last answer: 1.0, 1.1 or 2",
         "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+        "cert_chain_length": "certificates in the chain",
     },
     facts=FACTS,
 )

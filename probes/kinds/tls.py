@@ -40,6 +40,10 @@ class TlsParams(Params):
         None, description="PEM file of the only authorities to trust, instead of the system's."
     )
     verify: bool = Field(True, description="Whether certificate and name are verified.")
+    client_cert_file: Path | None = Field(
+        None, description="PEM file of our own certificate, its intermediates, and its key unless that stands apart."
+    )
+    client_key_file: Path | None = Field(None, description="PEM file of our own certificate's key, not encrypted.")
     ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
 
     _where: HostPort = PrivateAttr()
@@ -53,7 +57,12 @@ class TlsParams(Params):
     def model_post_init(self, _context: Any) -> None:
         """Work out once what every run needs."""
         self._where = parse_address(self.address)
-        self._trust = Trust(self.verify, str(self.ca_file or ""))
+        self._trust = Trust(
+            self.verify,
+            str(self.ca_file or ""),
+            client_cert=str(self.client_cert_file or ""),
+            client_key=str(self.client_key_file or ""),
+        )
 
 
 class _Handshake(Connection):
@@ -71,7 +80,7 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
 
     def secure() -> TlsSession:
         name = sni_name(params.server_name or params._where.host)
-        return TlsSession(context_for(params._trust, ctx.resources), name)
+        return TlsSession(context_for(params._trust, ctx.resources), name, params._trust)
 
     def make() -> _Handshake:
         nonlocal connection

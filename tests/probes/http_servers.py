@@ -230,6 +230,23 @@ class Authority:
         made.configure_cert(served)
         return served
 
+    def client(self, folder: Path, *, expired: bool = False) -> Path:
+        """Write a client's certificate with its key into one PEM file and return it."""
+        end = WELL_PAST if expired else None
+        begin = WELL_PAST - datetime.timedelta(days=90) if expired else None
+        made = self._ca.issue_cert("may-giam-sat", common_name="may-giam-sat", not_before=begin, not_after=end)
+        file = folder / f"client-{'expired' if expired else 'good'}.pem"
+        file.write_bytes(made.private_key_and_cert_chain_pem.bytes())
+        return file
+
+    def files(self, folder: Path, *names: str) -> tuple[Path, Path]:
+        """Write a server's certificate (with its chain) and its key, as programs want them."""
+        made = self._ca.issue_cert(*(names or ("127.0.0.1", "localhost")))
+        certificate, key = folder / "server.pem", folder / "server.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+        key.write_bytes(made.private_key_pem.bytes())
+        return certificate, key
+
     def expired(self) -> ssl.SSLContext:
         """Return a context whose certificate ended at WELL_PAST."""
         return self.server(not_before=WELL_PAST - datetime.timedelta(days=90), not_after=WELL_PAST)
@@ -239,4 +256,13 @@ class Authority:
         made = self._ca.create_child_ca().issue_cert("127.0.0.1")
         served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.configure_cert(served)
+        return served
+
+    def without_intermediate(self, folder: Path) -> ssl.SSLContext:
+        """Return a context that sends its certificate alone, though an intermediate has signed it."""
+        made = self._ca.create_child_ca().issue_cert("127.0.0.1")
+        file = folder / "alone.pem"
+        file.write_bytes(made.private_key_pem.bytes() + made.cert_chain_pems[0].bytes())
+        served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        served.load_cert_chain(file)
         return served
