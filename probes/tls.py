@@ -82,7 +82,7 @@ class Contexts:
         """
         path = trust.ca_file or self._system
         try:
-            stamps = (_stamp(path) if path and trust.verify else (0, 0),)
+            stamps: tuple[tuple[int, int], ...] = (_stamp(path) if path and trust.verify else (0, 0),)
         except OSError as error:
             raise _unusable("ca_file", path, error) from None
         if trust.client_cert:

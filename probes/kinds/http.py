@@ -20,6 +20,11 @@ the answer), `transfer`. Certificate dates are the earliest end of a validity in
 `body` is decoded as its byte order mark or its Content-Type says, UTF-8 otherwise; what is no character becomes
 U+FFFD. The content codings gzip and deflate are undone; none is asked for unless `headers` says so.
 
+**Token.** With `oauth2` a token is asked for first, in the phase `token`, kept until near its end and shared by all
+checks with the same credentials. Trouble with it is `auth_token`; a service that refuses a new one, `auth_rejected`:
+
+    oauth2: {token_url: https://iam.example/token, client_id: giam-sat, client_secret: "${env:SECRET}", scope: read}
+
 **Own certificate.** `client_cert_file` (and `client_key_file`) is shown to servers that ask for it. A server that
 turns it down is `tls_handshake`, with its alert in the message; many servers answer with a status instead.
 
@@ -40,6 +45,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,6 +69,7 @@ from probes.http_request import HeaderLine, Request, check_headers, checked_meth
 from probes.http_soap import MEDIA_TYPES, fault_in
 from probes.http_visit import Rules, Visit
 from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.oauth2 import Authority, OAuth2
 from probes.tcp_address import ServerName
 from probes.tls import Trust
 from probes.units import Size
@@ -136,6 +143,7 @@ class HttpParams(Params):
     )
     proxy: ProxyUrl | None = Field(None, repr=False, description="Proxy to go through: http://user:password@host:port.")
     basic_auth: BasicAuth | None = Field(None, description="User and password.")
+    oauth2: OAuth2 | None = Field(None, description="Where a token comes from, by client credentials (RFC 6749, 4.4).")
     bearer_token: SecretStr | None = Field(None, description="Token (RFC 6750).")
     ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
 
@@ -173,8 +181,8 @@ class HttpParams(Params):
     @model_validator(mode="after")
     def _credentials(self) -> HttpParams:
         named = any(name.lower() == "authorization" for name in self.headers)
-        if (self.basic_auth is not None) + (self.bearer_token is not None) + named > 1:
-            raise ValueError("there is more than one of basic_auth, bearer_token and a header Authorization")
+        if sum(given is not None for given in (self.basic_auth, self.bearer_token, self.oauth2)) + named > 1:
+            raise ValueError("there is more than one of basic_auth, bearer_token, oauth2 and a header Authorization")
         return self
 
     def model_post_init(self, _context: Any) -> None:
@@ -203,6 +211,8 @@ class HttpParams(Params):
             http_version=self.http_version,
             proxy=self.proxy,
         )
+        if self.oauth2 is not None:
+            rules = replace(rules, authorize=Authority(self.oauth2, rules))
         self._plan = (request, rules)
 
     def allows(self, status: int) -> bool:
@@ -248,6 +258,8 @@ def _trouble_of(params: HttpParams, visit: Visit, trouble: TroubleError) -> Trou
 def _wrong_status(params: HttpParams, visit: Visit) -> TroubleError | None:
     if visit.head is None or params.allows(visit.head.status):
         return None
+    if visit.head.status == 401 and params.oauth2 is not None:
+        return TroubleError(Failure.AUTH_REJECTED, "the service does not take the token (status = 401)")
     allowed = ", ".join(params.status)
     return TroubleError(Failure.HTTP_STATUS, f"status not in [{allowed}] (status = {visit.head.status})")
 
@@ -288,6 +300,7 @@ PROBE = Probe(
     run=run,
     samples={
         "proxy_s": "time to reach the proxy and to be let through, seconds; absent without one",
+        "token_s": "time to get a token, seconds; near 0 while one is kept; absent without oauth2",
         "resolve_s": "time to look up the name, seconds; absent with a proxy",
         "connect_s": "time to connect, seconds; absent with a proxy",
         "tls_s": "time of the TLS handshake, seconds; absent without TLS",
