@@ -62,7 +62,7 @@ class _NoFlowControl:
         """Do nothing."""
 
 
-_NO_FLOW_CONTROL = cast("BaseProtocol", _NoFlowControl())
+NO_FLOW_CONTROL = cast("BaseProtocol", _NoFlowControl())
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Exchange(Connection):
         self._skips_body = skips_body
         self._body_limit = body_limit
         self._parser = HttpResponseParser(
-            _NO_FLOW_CONTROL,
+            NO_FLOW_CONTROL,
             self.done.get_loop(),
             _STREAM_LIMIT,
             max_line_size=LINE_LIMIT,
