@@ -157,7 +157,8 @@ class Secrets:
                 if "@" in value or "=" in value or key in secret_names or _names_a_secret(key):
                     self.refuse_clear_text(key, value, container.place_of(key), step(path, key), secret_names)
             elif kind is Map:
-                self._refuse_clear(value, value, step(path, key), secret_names)
+                if key != "extract":  # its values are expressions, whatever they are called
+                    self._refuse_clear(value, value, step(path, key), secret_names)
             elif kind is Seq:
                 self._refuse_clear(value, range(len(value)), step(path, key), secret_names)
             elif kind in (int, float) and (key in secret_names or _names_a_secret(key)):
@@ -168,13 +169,14 @@ class Secrets:
     ) -> None:
         """Note a secret that is written in clear: by its key's name, in a URL, or as `password=`."""
         if key in secret_names or _names_a_secret(key):
-            if value and not _REFERENCE.search(value):
+            # `{{name}}` stands for what an earlier answer gave: nothing that is written here.
+            if value and not _REFERENCE.search(value) and "{{" not in value:
                 self._refuse(place, str(key), value, path)
             return
         for pattern, mark in ((_USERINFO, "@"), (_KEYWORD, "=")):
             if mark in value:
                 found = pattern.search(value)
-                if found and "${" not in found[1]:
+                if found and "${" not in found[1] and "{{" not in found[1]:
                     self._refuse(place, str(key), "", path)
                     return
 

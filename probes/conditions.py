@@ -97,28 +97,66 @@ class Condition:
         return f" ({', '.join(shown)})" if shown else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression that gives a plain value, to be passed on to a later request.
+
+    Attributes:
+        source: its text, as configured.
+
+    """
+
+    source: str
+    _names: tuple[str, ...]
+    _program: Any
+
+    def value(self, measurement: Measurement) -> str | int | float | bool:
+        """Return the value. Raises AbsentError with the reason where there is none, or none that is plain."""
+        data = {name: _value_of(name, measurement, 0.0) for name in self._names}
+        outcome = self._program.eval(data=data)
+        value = outcome.value()
+        if outcome.type() == cel.Type.ERROR:
+            raise AbsentError(one_line(f"{self.source}: {_readable(str(value))}"))
+        if not isinstance(value, str | int | float | bool):
+            message = f"{self.source} is not a text, a number, true or false"
+            raise AbsentError(message)
+        return value
+
+
+def compile_expression(source: str, probe: Probe[Any]) -> Expression:
+    """Compile `source` against the names that the probe kind documents. Raises ConditionError with the reason."""
+    program, _, _, names = _compile(source, probe)
+    return Expression(source, names, program)
+
+
 def compile_condition(source: str, probe: Probe[Any]) -> Condition:
     """Compile `source` against the names that the probe kind documents.
 
     Raises ConditionError with the reason, and a suggestion for an unknown name.
     """
+    program, bare, paths, names = _compile(source, probe)
+    gives = "a number" if source.strip() in probe.samples else program.return_type().name().lower()
+    if gives not in ("bool", "dyn"):
+        message = f"{source!r} is not a condition: it gives {gives}, not true or false"
+        raise ConditionError(message)
+    shown = tuple(path for path in paths if any(path == n or path.startswith((n + ".", n + "[")) for n in names))
+    return Condition(source, names, shown, program, keeps_nulls(bare))
+
+
+def _compile(source: str, probe: Probe[Any]) -> tuple[Any, str, tuple[str, ...], tuple[str, ...]]:
+    """Return the program, the text without its literals, the paths in it, and the declared names that it looks at."""
     declared = declared_names(probe)
     environment = cel.NewEnv(variables={name: _CEL_TYPES[kind] for name, kind in declared.items()})
     try:
         program = environment.compile(source)
     except RuntimeError as error:
         raise ConditionError(_explain(str(error), source, declared)) from None
-    gives = "a number" if source.strip() in probe.samples else program.return_type().name().lower()
-    if gives not in ("bool", "dyn"):
-        message = f"{source!r} is not a condition: it gives {gives}, not true or false"
-        raise ConditionError(message)
     bare = _STRING_LITERAL.sub(lambda literal: literal[0] if _is_index(source, literal) else '""', source)
     paths = tuple(dict.fromkeys(_PATH.findall(bare)))
     names = tuple(
         name for name in declared if any(path == name or path.startswith((name + ".", name + "[")) for path in paths)
     )
-    shown = tuple(path for path in paths if any(path == n or path.startswith((n + ".", n + "[")) for n in names))
-    return Condition(source, names, shown, program, keeps_nulls(bare))
+    return program, bare, paths, names
 
 
 def keeps_nulls(source: str) -> bool:

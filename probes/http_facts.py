@@ -19,6 +19,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "body": "string",
         "headers": "map",
         "json": "dyn",
+        "steps": "map",
         "url": "string",
         "tls.version": "string",
         **CERT_FACTS,
@@ -28,15 +29,24 @@ FACTS: Mapping[str, str] = MappingProxyType(
 
 
 class HttpFacts(Mapping[str, Any]):
-    """The facts of one visit, by name; one that is not there raises AbsentError with the reason."""
+    """The facts of one visit, by name; one that is not there raises AbsentError with the reason.
 
-    def __init__(self, visit: Visit) -> None:
+    Args:
+        visit: whose.
+        steps: how long each step of a chain took, in seconds, by name.
+        secrets: texts that are shown as `…` wherever they stand.
+
+    """
+
+    def __init__(self, visit: Visit, steps: Mapping[str, float] | None = None, secrets: tuple[str, ...] = ()) -> None:
         self._visit = visit
-        self._known: dict[str, Any] = {}
+        self._secrets = secrets
+        self._known: dict[str, Any] = {"steps": dict(steps or {})}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
-            self._known[name] = self._work_out(name)
+            value = self._work_out(name)
+            self._known[name] = without_secrets(value, self._secrets) if self._secrets else value
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -93,6 +103,31 @@ class HttpFacts(Mapping[str, Any]):
         if session is None or not session.version:
             _absent("no TLS was spoken")
         return session.version
+
+
+def without_secrets(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return a value in which `…` stands for every secret."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "…")
+        return value
+    if isinstance(value, dict):
+        return {without_secrets(name, secrets): without_secrets(item, secrets) for name, item in value.items()}
+    return [without_secrets(item, secrets) for item in value] if isinstance(value, list) else value
+
+
+def samples_of(visit: Visit) -> dict[str, float]:
+    """Return what is counted of a visit, as far as it came."""
+    samples: dict[str, float] = {"redirects": visit.redirects}
+    if visit.exchange is not None and visit.head is not None:
+        samples["status"] = visit.head.status
+        samples["http_version"] = visit.head.version
+        samples["body_bytes"] = visit.exchange.body_bytes
+    certificate = visit.certificate()
+    if certificate is not None:
+        samples["cert_expires_s"] = certificate.expires_s
+        samples["cert_chain_length"] = certificate.chain_length
+    return samples
 
 
 def _absent(reason: str) -> NoReturn:

@@ -36,6 +36,22 @@ phase `proxy` (`resolve` and `connect` are then the proxy's to do), and what fai
 
     degraded_when: ["certs.exists(c, c.signature == 'sha1')", "cert_chain_length < 3"]
 
+**Signature.** `hmac` signs every request with a shared secret, by a template with placeholders (`{{method}}`,
+`{{target}}`, `{{timestamp}}`, `{{nonce}}`, `{{body_sha256}}`, …), or as RFC 9421 does when `components` are named:
+
+    hmac: {secret: "${env:KEY}", key_id: giam-sat, components: ["@method", "@target-uri", content-digest]}
+
+**Schema.** An answer whose JSON is not as `json_schema` says is `condition`, with the first violations and their paths.
+
+**Steps.** `steps` are requests that pass values on; the failing one is named in the message, each is timed apart
+(`step_<name>_s`; in conditions `steps.<name>`), cookies are shared, and samples and facts are those of the last one.
+What is extracted counts as a secret: it is shown nowhere.
+
+    url: https://truc.example/
+    steps:
+      - {name: login, url: /login, body: '{"user": "giam-sat"}', extract: {token: json.access_token}}
+      - {name: query, url: /dan-cu, headers: {Authorization: "Bearer {{token}}"}, down_when: [json.total == 0]}
+
 Credentials (`basic_auth`, `bearer_token`, and every header that is not known to be harmless) are sent to the origin
 (scheme, host and port) of `url` alone, never where a redirect leads elsewhere.
 """
@@ -61,14 +77,16 @@ from pydantic import (
 )
 
 from probes.failures import TroubleError, classify
-from probes.http_body import media_type
 from probes.http_exchange import Exchange
-from probes.http_facts import FACTS, HttpFacts
+from probes.http_facts import FACTS, HttpFacts, samples_of
 from probes.http_proxy import ProxyUrl
 from probes.http_request import HeaderLine, Request, check_headers, checked_method, sorted_by_trust, web_url
-from probes.http_soap import MEDIA_TYPES, fault_in
+from probes.http_signature import HmacSignature, signer
+from probes.http_status import Statuses
+from probes.http_steps import STEPS_LIMIT, Chain, HttpStep
+from probes.http_verdict import Expected, explained, judge
 from probes.http_visit import Rules, Visit
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.model import Context, Measurement, Params, Probe
 from probes.oauth2 import Authority, OAuth2
 from probes.tcp_address import ServerName
 from probes.tls import Trust
@@ -78,12 +96,6 @@ BODY_LIMIT_MAX = 64 * 1024 * 1024
 """The largest `body_limit`: bodies are held in memory while they are looked at."""
 
 
-def _statuses(value: Any) -> Any:
-    """Accept one status or several, codes as numbers or text."""
-    several = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return tuple(str(item).strip().lower() for item in several)
-
-
 def _version(value: Any) -> Any:
     """Accept 2 and 1.1 as YAML reads them."""
     return str(value).removesuffix(".0") if isinstance(value, int | float) else value
@@ -91,9 +103,6 @@ def _version(value: Any) -> Any:
 
 ALPN = {"1.1": ("http/1.1",), "2": ("h2", "http/1.1"), "auto": ("h2", "http/1.1")}
 """What TLS is offered (RFC 7301)."""
-
-Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2})$", examples=["2xx", "404"])]
-"""A status code, or a class of them."""
 
 
 class BasicAuth(Params):
@@ -118,9 +127,7 @@ class HttpParams(Params):
     body: Annotated[str, StringConstraints(strip_whitespace=False)] | None = Field(
         default=None, repr=False, description="What to send (as UTF-8); it may hold secrets and is never shown."
     )
-    status: Annotated[tuple[Status, ...], BeforeValidator(_statuses), Field(min_length=1)] = Field(
-        ("2xx",), description="Codes and classes that are fine."
-    )
+    status: Statuses = Field(("2xx",), description="Codes and classes that are fine.")
     follow_redirects: bool = Field(True, description="Whether to go where 301, 302, 303, 307 and 308 lead.")
     max_redirects: int = Field(10, ge=0, le=50, description="How many redirects to follow.")
     body_limit: Size = Field(
@@ -147,7 +154,18 @@ class HttpParams(Params):
     bearer_token: SecretStr | None = Field(None, description="Token (RFC 6750).")
     ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
 
+    hmac: HmacSignature | None = Field(None, description="How requests are signed with a shared secret.")
+    json_schema: dict[str, Any] | None = Field(None, description="JSON Schema (2020-12) of the answer.")
+    json_schema_file: Path | None = Field(None, description="The same in a file.")
+    steps: tuple[HttpStep, ...] = Field(
+        (),
+        max_length=STEPS_LIMIT,
+        description="Requests to make in turn instead of one to url, to which theirs are relative.",
+    )
+
     _plan: tuple[Request, Rules] = PrivateAttr()
+    _expected: Expected = PrivateAttr()
+    _chain: Chain | None = PrivateAttr(default=None)
 
     @field_validator("url")
     @classmethod
@@ -185,6 +203,22 @@ class HttpParams(Params):
             raise ValueError("there is more than one of basic_auth, bearer_token, oauth2 and a header Authorization")
         return self
 
+    @model_validator(mode="after")
+    def _compiled(self) -> HttpParams:
+        if self.json_schema is not None and self.json_schema_file is not None:
+            raise ValueError("json_schema and json_schema_file are the same thing: keep one")
+        if self.json_schema is not None or self.json_schema_file is not None:
+            from probes.json_schema import JsonSchema, read_schema  # noqa: PLC0415 - few checks have a schema
+
+            file = self.json_schema_file
+            schema = JsonSchema(self.json_schema) if file is None else read_schema(file)
+            self._expected = replace(self._expected, schema=schema)
+        if self.steps:
+            if self.method or self.body is not None:
+                raise ValueError("with steps, method and body are theirs")
+            self._chain = Chain(self.steps, *self._plan, self._expected, PROBE)
+        return self
+
     def model_post_init(self, _context: Any) -> None:
         """Work out once what every run needs."""
         public, private = sorted_by_trust([*self.headers.items(), *_authorization(self)])
@@ -213,75 +247,44 @@ class HttpParams(Params):
         )
         if self.oauth2 is not None:
             rules = replace(rules, authorize=Authority(self.oauth2, rules))
+        if self.hmac is not None:
+            rules = replace(rules, sign=signer(self.hmac))
         self._plan = (request, rules)
+        self._expected = Expected(self.status, self.require_tls, self.oauth2 is not None)
 
     def allows(self, status: int) -> bool:
         """Say whether a status code is fine."""
-        return f"{status // 100}xx" in self.status or str(status) in self.status
+        return self._expected.allows(status)
 
 
 async def run(params: HttpParams, ctx: Context) -> Measurement:
-    """Visit the URL once."""
+    """Visit the URL once, or take the steps in turn."""
+    if params._chain is not None:
+        return await _chained(params._chain, ctx)
     visit = Visit(*params._plan, ctx)
     try:
         await visit.go()
-        trouble = _judge(params, visit)
+        trouble = await judge(params._expected, visit, ctx.resources)
     except Exchange.errors as error:
-        trouble = _trouble_of(params, visit, TroubleError(*classify(error, ctx.phases.current)))
+        trouble = explained(params._expected, visit, TroubleError(*classify(error, ctx.phases.current)))
     ctx.phases.end()
-    samples = {**ctx.phases.samples, **_samples(visit)}
+    samples = {**ctx.phases.samples, **samples_of(visit)}
     facts = HttpFacts(visit)
     if trouble is None:
         return Measurement(samples, facts=facts)
     return Measurement(samples, trouble.failure, trouble.message, facts)
 
 
-def _judge(params: HttpParams, visit: Visit) -> TroubleError | None:
-    """Say what is wrong with a complete answer."""
-    status = _wrong_status(params, visit)
-    fault = _soap_fault(visit)
-    if status is not None:
-        return TroubleError(status.failure, f"{status.message}: {fault}") if fault else status
-    if params.require_tls and visit.session is None:
-        return TroubleError(Failure.TLS_REQUIRED, "the answer came without TLS")
-    return TroubleError(Failure.SOAP_FAULT, f"SOAP fault {fault}") if fault else None
-
-
-def _trouble_of(params: HttpParams, visit: Visit, trouble: TroubleError) -> TroubleError:
-    """Return the trouble, or the status if that is wrong already: it says more than a body that broke off."""
-    if trouble.failure in (Failure.AUTH_REJECTED, Failure.AUTH_TOKEN):
-        return trouble  # it explains the status
-    redirecting = visit.head is not None and visit.leads_on(visit.head)
-    return trouble if redirecting else _wrong_status(params, visit) or trouble
-
-
-def _wrong_status(params: HttpParams, visit: Visit) -> TroubleError | None:
-    if visit.head is None or params.allows(visit.head.status):
-        return None
-    if visit.head.status == 401 and params.oauth2 is not None:
-        return TroubleError(Failure.AUTH_REJECTED, "the service does not take the token (status = 401)")
-    allowed = ", ".join(params.status)
-    return TroubleError(Failure.HTTP_STATUS, f"status not in [{allowed}] (status = {visit.head.status})")
-
-
-def _soap_fault(visit: Visit) -> str | None:
-    exchange, head = visit.exchange, visit.head
-    if exchange is None or head is None or not exchange.content:
-        return None
-    return fault_in(exchange.content) if media_type(head.first("content-type")) in MEDIA_TYPES else None
-
-
-def _samples(visit: Visit) -> dict[str, float]:
-    samples: dict[str, float] = {"redirects": visit.redirects}
-    if visit.exchange is not None and visit.head is not None:
-        samples["status"] = visit.head.status
-        samples["http_version"] = visit.head.version
-        samples["body_bytes"] = visit.exchange.body_bytes
-    certificate = visit.certificate()
-    if certificate is not None:
-        samples["cert_expires_s"] = certificate.expires_s
-        samples["cert_chain_length"] = certificate.chain_length
-    return samples
+async def _chained(chain: Chain, ctx: Context) -> Measurement:
+    chained = await chain.go(ctx)
+    samples = {**ctx.phases.samples, **{f"step_{name}_s": spent for name, spent in chained.steps.items()}}
+    facts: Mapping[str, Any] = {}
+    if chained.visit is not None:
+        samples |= samples_of(chained.visit)
+        facts = HttpFacts(chained.visit, chained.steps, chained.secrets)
+    if chained.trouble is None:
+        return Measurement(samples, facts=facts)
+    return Measurement(samples, chained.trouble.failure, chained.trouble.message, facts)
 
 
 def _authorization(params: HttpParams) -> list[HeaderLine]:

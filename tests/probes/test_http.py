@@ -14,7 +14,7 @@ from tests.probes.http_servers import check, chunked, context, http, redirect, r
 
 pytest_plugins = ["tests.probes.http_fixtures"]
 
-ON_REQUEST = {"proxy_s", "token_s"}
+ON_REQUEST = {"proxy_s", "token_s", "steps"}
 """Names that are there only where a parameter asks for them; their own tests look at them."""
 
 
