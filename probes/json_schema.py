@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from jsonschema import Draft202012Validator, SchemaError
@@ -201,7 +201,7 @@ def _comparable(value: Any) -> Any:
     return {name: _comparable(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-_Validator: Any = extend(
+_Validator: Any = cast("Any", extend)(
     Draft202012Validator,
     {
         "pattern": _pattern,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote_plus, urlencode
@@ -85,7 +85,7 @@ class Tokens:
         self._known: dict[object, _Token] = {}
         self._fetches: dict[object, asyncio.Task[_Token]] = {}
 
-    async def get(self, key: object, refused: str, fetch: Callable[[], Any]) -> str:
+    async def get(self, key: object, refused: str, fetch: Callable[[], Coroutine[Any, Any, _Token]]) -> str:
         """Return a token that has not come near its end and is not `refused`.
 
         Raises TroubleError (`auth_token`); a failed fetch is not remembered.

@@ -101,6 +101,7 @@ async def test_what_cannot_be_extracted_fails_the_step(extract, says):
 
 
 NASTY = "a\"b\\c&d=e/../<f>'\r\nX-Evil: 1"
+GIVEN = {"v": NASTY, "n": 7, "b": True}
 
 
 @pytest.mark.parametrize(
