@@ -13,6 +13,7 @@ from probes.http_body import text_of
 from probes.http_exchange import Head
 from probes.http_request import shown
 from probes.http_visit import Visit
+from probes.ocsp import OCSP_FACTS, Revocation
 
 FACTS: Mapping[str, str] = MappingProxyType(
     {
@@ -23,6 +24,7 @@ FACTS: Mapping[str, str] = MappingProxyType(
         "url": "string",
         "tls.version": "string",
         **CERT_FACTS,
+        **OCSP_FACTS,
     }
 )
 """The facts of this kind and their types."""
@@ -36,9 +38,13 @@ class HttpFacts(Mapping[str, Any]):
         steps: how long each step of a chain took, in seconds, by name.
         secrets: texts that are shown as `…` wherever they stand.
 
+    Attributes:
+        revocation: what is known of the certificate, None when nobody asked.
+
     """
 
     def __init__(self, visit: Visit, steps: Mapping[str, float] | None = None, secrets: tuple[str, ...] = ()) -> None:
+        self.revocation: Revocation | None = None
         self._visit = visit
         self._secrets = secrets
         self._known: dict[str, Any] = {"steps": dict(steps or {})}
@@ -50,12 +56,16 @@ class HttpFacts(Mapping[str, Any]):
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(FACTS)
+        return (name for name in FACTS if self.revocation is not None or name not in OCSP_FACTS)
 
     def __len__(self) -> int:
-        return len(FACTS)
+        return len(FACTS) - (0 if self.revocation is not None else len(OCSP_FACTS))
 
     def _work_out(self, name: str) -> Any:
+        if name in OCSP_FACTS:
+            if self.revocation is None:
+                _absent("nobody asked for the certificate's revocation: set ocsp")
+            return self.revocation.fact(name)
         if name in CERT_FACTS:
             certificate = self._visit.certificate()
             if certificate is None:

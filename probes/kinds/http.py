@@ -36,6 +36,11 @@ phase `proxy` (`resolve` and `connect` are then the proxy's to do), and what fai
 
     degraded_when: ["certs.exists(c, c.signature == 'sha1')", "cert_chain_length < 3"]
 
+**Revocation.** With `ocsp: true` the responder that the certificate names is asked, in the phase `ocsp`; an answer is
+kept for five minutes at most. Revoked is down (`tls_untrusted`); all else is for conditions to judge: `ocsp.status` is
+`good`, `unknown` or `unavailable` (with `ocsp.reason`), and `ocsp_expires_s` says how fresh the answer is. A response
+that the server staples to its handshake is not seen.
+
 **Signature.** `hmac` signs every request with a shared secret, by a template with placeholders (`{{method}}`,
 `{{target}}`, `{{timestamp}}`, `{{nonce}}`, `{{body_sha256}}`, …), or as RFC 9421 does when `components` are named:
 
@@ -88,6 +93,7 @@ from probes.http_verdict import Expected, explained, judge
 from probes.http_visit import Rules, Visit
 from probes.model import Context, Measurement, Params, Probe
 from probes.oauth2 import Authority, OAuth2
+from probes.ocsp import OCSP_SAMPLES, ask
 from probes.tcp_address import ServerName
 from probes.tls import Trust
 from probes.units import Size
@@ -145,6 +151,7 @@ class HttpParams(Params):
         None, description="PEM file of our own certificate, its intermediates, and its key unless that stands apart."
     )
     client_key_file: Path | None = Field(None, description="PEM file of our own certificate's key, not encrypted.")
+    ocsp: bool = Field(False, description="Whether to ask if the certificate was revoked, of whom it names itself.")
     http_version: Annotated[Literal["1.1", "2", "auto"], BeforeValidator(_version)] = Field(
         "1.1", description="Version to speak; auto is what TLS agrees on."
     )
@@ -198,6 +205,8 @@ class HttpParams(Params):
 
     @model_validator(mode="after")
     def _credentials(self) -> HttpParams:
+        if self.ocsp and not self.verify:
+            raise ValueError("ocsp asks about a certificate that was verified: it has no meaning with verify: false")
         named = any(name.lower() == "authorization" for name in self.headers)
         if sum(given is not None for given in (self.basic_auth, self.bearer_token, self.oauth2)) + named > 1:
             raise ValueError("there is more than one of basic_auth, bearer_token, oauth2 and a header Authorization")
@@ -260,7 +269,7 @@ class HttpParams(Params):
 async def run(params: HttpParams, ctx: Context) -> Measurement:
     """Visit the URL once, or take the steps in turn."""
     if params._chain is not None:
-        return await _chained(params._chain, ctx)
+        return await _chained(params, params._chain, ctx)
     visit = Visit(*params._plan, ctx)
     try:
         await visit.go()
@@ -268,23 +277,41 @@ async def run(params: HttpParams, ctx: Context) -> Measurement:
     except Exchange.errors as error:
         trouble = explained(params._expected, visit, TroubleError(*classify(error, ctx.phases.current)))
     ctx.phases.end()
-    samples = {**ctx.phases.samples, **samples_of(visit)}
     facts = HttpFacts(visit)
+    if params.ocsp and trouble is None:
+        trouble = await _ask_revocation(visit, facts, ctx)
+    samples = {**ctx.phases.samples, **samples_of(visit)}
+    if facts.revocation is not None:
+        samples |= facts.revocation.samples()
     if trouble is None:
         return Measurement(samples, facts=facts)
     return Measurement(samples, trouble.failure, trouble.message, facts)
 
 
-async def _chained(chain: Chain, ctx: Context) -> Measurement:
+async def _chained(params: HttpParams, chain: Chain, ctx: Context) -> Measurement:
     chained = await chain.go(ctx)
-    samples = {**ctx.phases.samples, **{f"step_{name}_s": spent for name, spent in chained.steps.items()}}
-    facts: Mapping[str, Any] = {}
-    if chained.visit is not None:
-        samples |= samples_of(chained.visit)
-        facts = HttpFacts(chained.visit, chained.steps, chained.secrets)
-    if chained.trouble is None:
+    visit, trouble = chained.visit, chained.trouble
+    spent = {f"step_{name}_s": spent_s for name, spent_s in chained.steps.items()}
+    if visit is None:
+        return Measurement({**ctx.phases.samples, **spent}, trouble.failure if trouble else None, str(trouble or ""))
+    facts = HttpFacts(visit, chained.steps, chained.secrets)
+    if params.ocsp and trouble is None:
+        trouble = await _ask_revocation(visit, facts, ctx)
+    samples = {**ctx.phases.samples, **spent, **samples_of(visit)}
+    if facts.revocation is not None:
+        samples |= facts.revocation.samples()
+    if trouble is None:
         return Measurement(samples, facts=facts)
-    return Measurement(samples, chained.trouble.failure, chained.trouble.message, facts)
+    return Measurement(samples, trouble.failure, trouble.message, facts)
+
+
+async def _ask_revocation(visit: Visit, facts: HttpFacts, ctx: Context) -> TroubleError | None:
+    """Ask about the certificate of a visit that went well, and say whether it has been revoked."""
+    certificate = visit.certificate()
+    if certificate is None:
+        return None
+    facts.revocation = await ask(certificate, ctx)
+    return facts.revocation.trouble()
 
 
 def _authorization(params: HttpParams) -> list[HeaderLine]:
@@ -315,6 +342,7 @@ PROBE = Probe(
         "http_version": "version of the last answer: 1.0, 1.1 or 2",
         "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
         "cert_chain_length": "certificates in the chain",
+        **OCSP_SAMPLES,
     },
     facts=FACTS,
 )

@@ -8,6 +8,9 @@ certificate is not trusted, has expired or is for another name. Its dates are re
       degraded_when: ["cert.expires_in < duration('720h')", "tls_version < 1.3"]
 
 Dates are the earliest end of a validity in the verified chain, or in the chain as sent where nothing was verified.
+`certs` is that chain, as in the kind `http`; with `ocsp: true` the responder that the certificate names is asked
+whether it was revoked, as there.
+
 A server that wants a certificate of its client says so after the handshake (RFC 8446, section 4.4.2): it is up.
 """
 
@@ -18,11 +21,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from probes.connection import Connection, connect
 from probes.failures import NETWORK_ERRORS, classify
 from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.ocsp import OCSP_FACTS, OCSP_SAMPLES, Revocation, ask
 from probes.resolver import resolve
 from probes.tcp_address import HostPort, ServerName, parse_address
 from probes.tls import CERT_FACTS, PeerCertificate, TlsSession, Trust, context_for, peer_certificate, sni_name
@@ -44,7 +48,14 @@ class TlsParams(Params):
         None, description="PEM file of our own certificate, its intermediates, and its key unless that stands apart."
     )
     client_key_file: Path | None = Field(None, description="PEM file of our own certificate's key, not encrypted.")
+    ocsp: bool = Field(False, description="Whether to ask if the certificate was revoked, of whom it names itself.")
     ip_version: Literal[4, 6] | None = Field(None, description="Internet Protocol version to use, either by default.")
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> TlsParams:
+        if self.ocsp and not self.verify:
+            raise ValueError("ocsp asks about a certificate that was verified: it has no meaning with verify: false")
+        return self
 
     _where: HostPort = PrivateAttr()
     _trust: Trust = PrivateAttr()
@@ -98,16 +109,25 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
     session = connection.session if connection is not None else None
     certificate = peer_certificate(session.chain()) if session is not None else None
     ctx.phases.end()
+    revocation = await ask(certificate, ctx) if params.ocsp and failure is None and certificate is not None else None
+    trouble = revocation.trouble() if revocation is not None else None
+    if trouble is not None:
+        failure, message = trouble.failure, trouble.message
     samples = {**ctx.phases.samples, **_samples(session, certificate)}
-    return Measurement(samples, failure, message, TlsFacts(session, certificate))
+    if revocation is not None:
+        samples |= revocation.samples()
+    return Measurement(samples, failure, message, TlsFacts(session, certificate, revocation))
 
 
 class TlsFacts(Mapping[str, Any]):
     """The facts of one handshake, by name; one that is not there raises AbsentError with the reason."""
 
-    def __init__(self, session: TlsSession | None, certificate: PeerCertificate | None) -> None:
+    def __init__(
+        self, session: TlsSession | None, certificate: PeerCertificate | None, revocation: Revocation | None
+    ) -> None:
         self._session = session
         self._certificate = certificate
+        self._revocation = revocation
 
     def __getitem__(self, name: str) -> Any:
         from probes.conditions import AbsentError  # noqa: PLC0415 - pulls in CEL, which few checks need
@@ -116,15 +136,19 @@ class TlsFacts(Mapping[str, Any]):
             if self._session is None or not self._session.version:
                 raise AbsentError("no TLS was spoken")
             return self._session.version
+        if name in OCSP_FACTS:
+            if self._revocation is None:
+                raise AbsentError("nobody asked for the certificate's revocation: set ocsp")
+            return self._revocation.fact(name)
         if self._certificate is None:
             raise AbsentError("no certificate was shown")
         return self._certificate.fact(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(FACTS)
+        return (name for name in FACTS if self._revocation is not None or name not in OCSP_FACTS)
 
     def __len__(self) -> int:
-        return len(FACTS)
+        return len(FACTS) - (0 if self._revocation is not None else len(OCSP_FACTS))
 
 
 def _samples(session: TlsSession | None, certificate: PeerCertificate | None) -> dict[str, float]:
@@ -137,7 +161,7 @@ def _samples(session: TlsSession | None, certificate: PeerCertificate | None) ->
     return samples
 
 
-FACTS: Mapping[str, str] = MappingProxyType({"tls.version": "string", **CERT_FACTS})
+FACTS: Mapping[str, str] = MappingProxyType({"tls.version": "string", **CERT_FACTS, **OCSP_FACTS})
 """The facts of this kind and their types."""
 
 PROBE = Probe(
@@ -152,6 +176,7 @@ PROBE = Probe(
         "tls_version": "version of TLS: 1.2 or 1.3",
         "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
         "cert_chain_length": "certificates in the chain",
+        **OCSP_SAMPLES,
     },
     facts=FACTS,
 )

@@ -75,3 +75,24 @@ def openssl_server(certificate: Path, key: Path, ca_file: Path, version: str) ->
     command += ["-cert", str(certificate), "-key", str(key), "-CAfile", str(ca_file)]
     with _running([*command, "-Verify", "2", "-verify_return_error"], port):
         yield port
+
+
+@contextlib.contextmanager
+def openssl_responder(index: Path, ca_file: Path, key: Path, port: int) -> Iterator[None]:
+    """Run `openssl ocsp` as the responder of an authority, over its index of certificates."""
+    command = ["openssl", "ocsp", "-port", str(port), "-index", str(index), "-CA", str(ca_file)]
+    command += ["-rsigner", str(ca_file), "-rkey", str(key), "-ndays", "1", "-ignore_err"]
+    # A connection without a request would hang it for good, so it is asked nothing: it says itself when it listens.
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    try:
+        while (line := process.stdout.readline()) and b"waiting for" not in line:
+            pass
+        assert line, "the responder ended at once"
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
