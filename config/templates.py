@@ -22,7 +22,7 @@ from config.secret_references import step
 from config.written import TemplateFile
 from config.yaml_reader import Budget, UnreadableError
 
-_PLACEHOLDER = re.compile(r"(?<!\{)\{(\w+)(?:\.(\w+))?\}(?!\})")  # `{{name}}` is the checks' own
+_PLACEHOLDER = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _ITEM = ""
 """Column of a plain list: `{variable}` alone names it."""
 

@@ -8,6 +8,7 @@ from the peer, so it is escaped for the place that it is put in, and it can neve
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -279,5 +279,5 @@ def _escape_for(body: str, lines: Sequence[HeaderLine]) -> Callable[[Value], str
     if "x-www-form-urlencoded" in kind:
         return lambda value: quote_plus(_text(value))
     if "xml" in kind or (not kind and start == "<"):
-        return lambda value: escape(_text(value), {'"': "&quot;", "'": "&apos;"})
+        return lambda value: html.escape(_text(value))
     return _text

@@ -202,6 +202,7 @@ def _is_signed(answer: ocsp.OCSPResponse, issuer: x509.Certificate) -> bool:
 def _is_delegate(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     from cryptography import x509  # noqa: PLC0415 - as in _ask
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415
 
     now = datetime.now(UTC)
     try:
@@ -210,7 +211,7 @@ def _is_delegate(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     except (x509.ExtensionNotFound, InvalidSignature, ValueError, TypeError):
         return False
     in_force = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-    return x509.ExtendedKeyUsageOID.OCSP_SIGNING in usage and in_force
+    return ExtendedKeyUsageOID.OCSP_SIGNING in usage and in_force
 
 
 def _verifies(answer: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
@@ -236,6 +237,7 @@ def _verifies(answer: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
 def _responder(own: x509.Certificate) -> str | None:
     """Return the address of the responder that a certificate names (RFC 5280, section 4.2.2.1)."""
     from cryptography import x509  # noqa: PLC0415 - as in _ask
+    from cryptography.x509.oid import AuthorityInformationAccessOID  # noqa: PLC0415
 
     try:
         access = own.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
@@ -243,7 +245,7 @@ def _responder(own: x509.Certificate) -> str | None:
         return None
     for each in access:
         location = each.access_location
-        is_ocsp = each.access_method == x509.AuthorityInformationAccessOID.OCSP
+        is_ocsp = each.access_method == AuthorityInformationAccessOID.OCSP
         if is_ocsp and isinstance(location, x509.UniformResourceIdentifier):
             return location.value
     return None
