@@ -116,14 +116,21 @@ class HttpFacts(Mapping[str, Any]):
 
 
 def without_secrets(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Return a value in which `…` stands for every secret."""
+    """Return a value in which `…` stands for every secret, and for the beginning of one where a text was cut off."""
     if isinstance(value, str):
         for secret in secrets:
-            value = value.replace(secret, "…")
+            *cut, rest = value.replace(secret, "…").split("…")
+            value = "…".join([*(_without_beginning(part, secret) for part in cut), rest])
         return value
     if isinstance(value, dict):
         return {without_secrets(name, secrets): without_secrets(item, secrets) for name, item in value.items()}
     return [without_secrets(item, secrets) for item in value] if isinstance(value, list) else value
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """Return text without the beginning of a secret at its end, of four characters or more."""
+    start = text.rfind(secret[:4])
+    return text[:start] if start >= 0 and secret.startswith(text[start:]) else text
 
 
 def samples_of(visit: Visit) -> dict[str, float]:

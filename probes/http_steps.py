@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator, mode
 from probes.failures import TroubleError, classify, failure_of_timeout, plain_line
 from probes.http_cookies import Jar
 from probes.http_exchange import Exchange
-from probes.http_facts import HttpFacts, samples_of
+from probes.http_facts import HttpFacts, samples_of, without_secrets
 from probes.http_request import (
     HeaderLine,
     Request,
@@ -175,7 +175,8 @@ class Chain:
             ctx.phases.end()
             chained.steps[each.name] = perf_counter() - began
             if trouble is not None:
-                chained.trouble = TroubleError(trouble.failure, plain_line(f"step {each.name!r}: {trouble.message}"))
+                told = without_secrets(trouble.message, chained.secrets)
+                chained.trouble = TroubleError(trouble.failure, plain_line(f"step {each.name!r}: {told}"))
                 return chained
         return chained
 
@@ -248,8 +249,11 @@ def _look(
             continue
         values[name] = value
     # One and two letters would make a riddle of every message without being a secret.
-    texts = {_text(value) for value in values.values()}
-    chained.secrets = tuple(sorted((text for text in texts if len(text) > 2), key=len, reverse=True))
+    plain = {_text(value) for value in values.values()}
+    written = {
+        form for text in plain for form in (text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1])
+    }
+    chained.secrets = tuple(sorted((text for text in written if len(text) > 2), key=len, reverse=True))
     for condition in each.down_when:
         if condition.holds(measurement, 0.0)[0]:
             shown = Measurement(samples, facts=HttpFacts(visit, chained.steps, chained.secrets))

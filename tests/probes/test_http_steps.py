@@ -84,6 +84,25 @@ async def test_facts_and_conditions_of_the_check_never_show_an_extracted_value()
     assert "eyJ" not in message
 
 
+@pytest.mark.parametrize("value", ["eyJ/+bi mat", "eyJ" + "x" * 500])
+async def test_an_extracted_value_in_a_url_is_shown_in_no_spelling(value):
+    def answer(request):
+        if request.target == "/login":
+            return reply(200, json.dumps({"t": value}).encode())
+        if request.target.startswith("/round"):
+            return redirect(request.target)
+        return reply(200, json.dumps(request.target).encode())
+
+    login = {"url": "/login", "extract": {"t": "json.t"}}
+    async with serve(answer) as server:
+        ended = await check(server.url, max_redirects=2, steps=[login, {"url": "/round?t={{t}}"}])
+        fine = await check(server.url, steps=[login, {"url": "/a?t={{t}}"}])
+    assert ended.failure is Failure.TOO_MANY_REDIRECTS
+    assert "eyJ" not in ended.message
+    assert fine.failure is None
+    assert "eyJ" not in shown(fine)
+
+
 @pytest.mark.parametrize(
     ("extract", "says"),
     [
