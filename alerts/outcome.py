@@ -23,15 +23,15 @@ def judge(
     condition's, which is the operator's own wording.
     """
     failure = measurement.failure
+    failed = failure is not None and not measurement.is_degraded
     if failure is not None and failure.layer is Layer.SELF:
         return State.UNKNOWN, failure, one_line(measurement.message)
     for condition in down_when:
-        holds, message = _evaluate(condition, measurement, duration_s, failed=failure is not None)
+        holds, message = _evaluate(condition, measurement, duration_s, failed=failed)
         if holds:
-            return State.DOWN, failure or Failure.CONDITION, message
+            return State.DOWN, failure if failed and failure is not None else Failure.CONDITION, message
     if failure is not None:
-        state = State.DEGRADED if measurement.is_degraded else State.DOWN
-        return state, failure, one_line(measurement.message)
+        return State.DOWN if failed else State.DEGRADED, failure, one_line(measurement.message)
     for condition in degraded_when:
         holds, message = condition.holds(measurement, duration_s)
         if holds:

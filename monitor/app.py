@@ -191,6 +191,7 @@ class Monitor:
                 return [f"settings.{name} cannot change while running: restart the monitor" for name in fixed]
             await self._store.sync_inventory(inventory)
             self._take(inventory)
+            self.resources.refresh()
         return []
 
     def _take(self, inventory: Inventory) -> None:

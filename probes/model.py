@@ -216,6 +216,14 @@ class Resources:
             self._opened[key] = pending
         return pending.result()  # type: ignore[no-any-return]
 
+    def refresh(self) -> None:
+        """Tell what is open that the configuration has changed; it matters to what has a `refresh()`."""
+        for pending in self._opened.values():
+            if pending.done() and not pending.cancelled() and pending.exception() is None:
+                refresh = getattr(pending.result(), "refresh", None)
+                if refresh is not None:
+                    refresh()
+
     async def aclose(self) -> None:
         """Close everything, last opened first; a resource closes by `aclose()` or `close()`, if it has one."""
         for pending in reversed(list(self._opened.values())):

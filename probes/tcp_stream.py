@@ -122,6 +122,15 @@ class TcpStream:
         (retransmits,) = struct.unpack_from("=I", info, _RETRANSMITS)
         return KernelFigures(rtt_us / 1e6 or None, rttvar_us / 1e6 or None, retransmits)
 
+    def is_quiet(self) -> bool:
+        """Say whether the peer has neither ended the stream nor, where no TLS is spoken, said anything unasked."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK)) and self.tls is not None
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def close(self, farewell: bytes = b"") -> None:
         """Close in the ordinary way (FIN), after a farewell (TLS's own too) as far as the kernel takes it at once.
 
