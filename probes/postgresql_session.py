@@ -66,6 +66,7 @@ class Session:
     _reader: wire.Reader = field(default_factory=lambda: wire.Reader(LOGIN_LIMIT_BYTES))
     _server_limit_ms: int = 0
     _logged_in: bool = False
+    _may_go_on: bool = False
 
     async def start_tls(self) -> None:
         """Ask for TLS if the dsn wants it, in the phase `tls` (documentation, section 55.2.10).
@@ -118,15 +119,17 @@ class Session:
             elif message.kind != b"K" or not authenticated:  # BackendKeyData: for cancelling, which a time limit does
                 raise _unexpected(message)
 
-    def opening(self) -> bytes:
+    def opening(self, *, again: bool = False) -> bytes:
         """Return the statements that open the transaction; send them ahead of the first one.
 
-        They hold for the transaction alone, so that a pooler (PgBouncer) may stand between.
+        They hold for the transaction alone, so that a pooler (PgBouncer) may stand between. With `again`, the
+        transaction that there is, spoilt by a statement that failed, is given up first.
         """
         left_s = self.ctx.deadline - asyncio.get_running_loop().time()
         self._server_limit_ms = max(1, int(left_s * SERVER_TIME_RATIO * 1000))
+        begin = "ROLLBACK; BEGIN" if again else "BEGIN"
         return wire.simple_query(
-            f"BEGIN READ ONLY; SET LOCAL statement_timeout = {self._server_limit_ms}; SET LOCAL datestyle = ISO"
+            f"{begin} READ ONLY; SET LOCAL statement_timeout = {self._server_limit_ms}; SET LOCAL datestyle = ISO"
         )
 
     async def fetch(self, sql: str, arguments: tuple[str, ...] = (), *, opening: bytes = b"") -> Result:
@@ -141,9 +144,37 @@ class Session:
             while (await self._next()).kind != b"Z":
                 pass
         result = Result()
-        while (message := await self._next()).kind != b"Z":
-            _take(message, result)
+        try:
+            while (message := await self._next()).kind != b"Z":
+                _take(message, result)
+        except TroubleError as error:
+            self._may_go_on = error.failure is Failure.QUERY_FAILED
+            raise
         return result
+
+    async def recover(self) -> bool:
+        """Make the session fit for another statement after one that the server did not run; False when it cannot.
+
+        The next statement needs `opening(again=True)`. Raises TroubleError.
+        """
+        if not self._may_go_on:
+            return False
+        self._reader.left = RESULT_LIMIT_BYTES
+        while (await self._next()).kind != b"Z":
+            pass
+        self._may_go_on = False
+        return True
+
+    async def end(self) -> None:
+        """End the transaction: a session that is kept must not hold its locks. Raises TroubleError."""
+        self._reader.left = RESULT_LIMIT_BYTES
+        await self.stream.send(wire.simple_query("ROLLBACK"))
+        while (await self._next()).kind != b"Z":
+            pass
+
+    def is_idle(self) -> bool:
+        """Say whether the session is fit for the next run."""
+        return self.stream.is_quiet() and self._reader.is_empty()
 
     def close(self) -> None:
         """Say farewell, where there is a session to end, and close."""

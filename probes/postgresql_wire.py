@@ -58,6 +58,10 @@ class Reader:
         """Take what came."""
         self._buffer += data
 
+    def is_empty(self) -> bool:
+        """Say whether all that came was taken out."""
+        return not self._buffer
+
     def next(self) -> Message | None:
         """Return the next whole message, None where more has to come.
 

@@ -56,14 +56,17 @@ def free_port() -> int:
 class PostgresServer:
     """One cluster. `start` and `stop` may alternate: data, port and password stay."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, primary: PostgresServer | None = None) -> None:
         self.host, self.port = "127.0.0.1", free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="thongsuot-pg-"))
         self.data = self.directory / "data"
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
-        self._initialise()
+        if primary is None:
+            self._initialise()
+        else:
+            self._copy(primary)
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         # The server goes when the tests go, even when they are killed.
@@ -83,6 +86,15 @@ class PostgresServer:
         options = ["--username", USER, "--pwfile", str(password), "--auth", "scram-sha-256", "--no-sync"]
         options += ["--encoding", "UTF8", "--locale", "C.UTF-8", "-D", str(self.data)]
         done = subprocess.run(self._command("initdb", *options), capture_output=True, check=False, cwd="/")
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode())
+
+    def _copy(self, primary: PostgresServer) -> None:
+        """Become a standby of the primary, which runs."""
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, unprivileged())
+        options = ["-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", primary.dsn()]
+        done = subprocess.run(self._command("pg_basebackup", *options), capture_output=True, check=False, cwd="/")
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
 

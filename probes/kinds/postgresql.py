@@ -3,10 +3,14 @@
     - probe: postgresql
       dsn: postgresql://thongsuot:${env:DB_PASSWORD}@10.0.0.5:5432/dancu?sslmode=verify-full
       query: "SELECT count(*) AS waiting FROM sync_queue"
-      freshness: {query: "SELECT max(synced_at) FROM citizens", max_age: 15m}
-      degraded_when: ["row.waiting > 1000", "login_s > 0.5", "cert.expires_in < duration('720h')"]
+      role: primary
+      replication: {replicas: 1, max_lag: 30s}
+      freshness: {table: public.citizens, column: synced_at, max_age: 15m}
+      in_step: {dsn: "postgresql://thongsuot:${env:DB2_PASSWORD}@10.1.0.5/dancu", table: citizens, max_gap: 100}
+      session: keep
+      degraded_when: ["row.waiting > 1000", "connections_ratio > 0.9", "cert.expires_in < duration('720h')"]
 
-Each phase is measured apart: `resolve`, `connect`, `tls`, `login`, `query`. A password or user that the server does
+Each phase is measured apart: `resolve`, `connect`, `tls`, `login`, `query`, `details`, `in_step`. A password or user that the server does
 not take is `auth_rejected`; a server that is starting, full or without the database, and a statement that it does
 not run, are `query_failed` with the SQLSTATE and the server's words; a server without TLS where the dsn insists is
 `tls_required`.
@@ -17,10 +21,31 @@ Both are set for the transaction alone: a pooler such as PgBouncer may stand bet
 are taken; more is `body_too_large`. Conditions look at the first row: `row.name`, and `value`, its first column.
 SQL's NULL is null, numbers are numbers, `json` is a structure, `timestamptz` a timestamp, all else text.
 
-**Freshness.** The first column of the first row is the time of the newest data (`timestamptz`, `timestamp` or
-`date`, the last two in the server's time zone) or its age (`interval`, or a number of seconds). The age is worked
-out by the server's own clock, so that clocks apart do no harm. Older than `max_age`, NULL or no row at all is
-`stale`, with the age.
+**Freshness.** With `table` and `column`, the age of the column's greatest value (an index makes that quick). With
+`query`, the first column of the first row is the time of the newest data (`timestamptz`, `timestamp` or `date`, the
+last two in the server's time zone) or its age (`interval`, or a number of seconds). The age is worked out by the
+server's own clock, so that clocks apart do no harm. Older than `max_age`, NULL or no row at all is `stale`.
+
+**Details.** One statement over the server's own views: sessions against the maximum, longest transaction, locks
+waited for, replication, archiving; `size` and growth only when they are named, because the server looks at every file
+of the database for them. `details: false` asks nothing, a list asks for what it names. What the login may not see is
+absent, and named in the fact `unseen`; a statement that fails (a service that is PostgreSQL only by its protocol)
+makes the details absent, and nothing else.
+
+**Role and replication.** Another role than `role` is down (`condition`); `role_changed` is 1 in the run that finds
+another role than the run before. A standby without a WAL receiver, or with its replay paused, is stopped, which is
+not a lag: degraded by default, as `replication.state` says where it is given (`down` unless written). One that has
+replayed all that it got has a lag of 0, also when the primary has been at rest for hours; else the lag is the age of
+the last transaction replayed. `heartbeat: {table, column}` measures the lag by a table that the primary writes the
+time into, by the standby's clock.
+
+**In step.** The same statement, or count of a table, or greatest value of its column, is asked here and of another
+database, one right after the other; `gap` is by how much this one is behind. More than `max_gap` is `stale`, and says
+which one is behind. That the other one cannot be asked is told in the same place, with its own failure.
+
+**Session.** `new` measures what a client meets, the login included, each time. `keep` leaves one session open from
+run to run: it costs both sides less, and has no phases `resolve`, `connect`, `tls` and `login` except in the run that
+opens it. The transaction is ended after each run. It is closed at a reload, and opened anew when the server ended it.
 
 **Logging in.** SCRAM-SHA-256 (RFC 7677), with channel binding where the server offers it (RFC 5929), or MD5. The
 server has to prove that it knows the password too. A password in clear is given only to a server whose certificate
@@ -35,57 +60,68 @@ milliseconds longer the first time.
     GRANT USAGE ON SCHEMA public TO thongsuot;
     GRANT SELECT (synced_at) ON citizens TO thongsuot;
     GRANT SELECT ON sync_queue TO thongsuot;
-    -- for pg_stat_* and replication figures: GRANT pg_monitor TO thongsuot;
+    GRANT SELECT (id) ON citizens TO thongsuot;  -- in_step: count(*) and max(id) need a column, no more
+
+That is enough for all but the longest transaction and the replicas' lag on a primary. For these:
+
+    GRANT pg_monitor TO thongsuot;
 
 | parameter | meaning |
 |---|---|
 | `dsn` | `postgresql://user:password@host:port/database`; options `sslmode` (disable, allow, prefer, require, verify-ca, verify-full; default prefer), `sslrootcert` (a PEM file), `application_name` |
 | `query` | one statement |
-| `freshness` | `query` and `max_age` |
+| `details` | true (default), false, or a list of connections, transactions, locks, replication, archive, size |
+| `role` | primary, replica or any (default) |
+| `replication` | `max_lag`, `replicas` (the least number of a primary's), `heartbeat: {table, column}`, `state` |
+| `freshness` | `query`, or `table` and `column`; `max_age`; `state`: down (default) or degraded |
+| `in_step` | `dsn`; `query`, or `table` and perhaps `column`; `max_gap`: a number, or a duration for times; `state` |
+| `session` | new (default) or keep |
 | `ip_version` | 4 or 6: only addresses of that version |
 """  # noqa: E501 - a table's row is one line
 
 from __future__ import annotations
 
-import math
-from typing import Annotated
+from functools import partial
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict
 
+from probes import postgresql_details as details
+from probes.database_findings import (
+    FACTS,
+    FRESHNESS_SAMPLES,
+    GROWTH_SAMPLES,
+    IN_STEP_SAMPLES,
+    REPLICATION_SAMPLES,
+    ROLE_SAMPLES,
+    Findings,
+    figure_of,
+    judge_age,
+    judge_gap,
+)
+from probes.database_memory import in_session, memory_of
+from probes.database_params import Freshness, InStep, Replication, Role, SessionUse, Statement, quoted, quoted_column
 from probes.failures import NETWORK_ERRORS, TroubleError, classify
 from probes.model import Context, Failure, Measurement, Params, Probe
-from probes.postgresql_dsn import DsnText
+from probes.postgresql_details import Detail
+from probes.postgresql_dsn import Dsn, DsnText
 from probes.postgresql_session import Result, Session, version_number
 from probes.postgresql_values import AGE_CASTS, NUMBERS, row_of, value_of
 from probes.resolver import IpVersion, resolve
-from probes.tcp_facts import StreamFacts
 from probes.tcp_stream import connect
 from probes.tls import CERT_FACTS
-from probes.units import Duration
-
-QUERY_LIMIT = 64 * 1024
 
 
-def _statement(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a statement has no NUL in it")
-    return value
-
-
-Statement = Annotated[str, Field(min_length=1, max_length=QUERY_LIMIT), AfterValidator(_statement)]
-
-
-class Freshness(Params):
-    """How old the newest data may be.
+class PostgresqlInStep(InStep):
+    """Another database that should hold the same.
 
     Attributes:
-        query: gives the time of the newest data, or its age.
-        max_age: beyond it the data is stale.
+        dsn: where it is.
 
     """
 
-    query: Statement
-    max_age: Duration = Field(gt=0)
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    dsn: DsnText
 
 
 class PostgresqlParams(Params):
@@ -95,96 +131,194 @@ class PostgresqlParams(Params):
 
     dsn: DsnText
     query: Statement = "SELECT 1"
+    details: bool | tuple[Detail, ...] = True
+    role: Role = "any"
+    replication: Replication = Replication(state="degraded")
     freshness: Freshness | None = None
+    in_step: PostgresqlInStep | None = None
+    session: SessionUse = "new"
     ip_version: IpVersion | None = None
+
+    def wanted(self) -> frozenset[Detail]:
+        """Return which details to ask for; role and replication need theirs."""
+        needed = self.role != "any" or "replication" in self.model_fields_set
+        return details.names_of(self.details, with_replication=needed)
 
 
 async def run(params: PostgresqlParams, ctx: Context) -> Measurement:
     """Connect, log in, query, and say what was measured on the way."""
-    found: dict[str, float] = {}
-    facts = StreamFacts()
-    failure, message = None, ""
+    findings = Findings()
+    trouble = None
+    key = ("postgresql", params)
     try:
-        await _measure(params, ctx, found, facts)
+        opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
+        await in_session(ctx, key, params.session, opening, partial(_work, params, findings))
     except NETWORK_ERRORS as error:
-        failure, message = classify(error, ctx.phases.current)
+        trouble = classify(error, ctx.phases.current)
     ctx.phases.end()
-    return Measurement({**ctx.phases.samples, **found}, failure, message, facts)
+    return findings.measurement(ctx, trouble)
 
 
-async def _measure(params: PostgresqlParams, ctx: Context, found: dict[str, float], facts: StreamFacts) -> None:
-    address = params.dsn.address
-    stream = await connect(await resolve(address.host, ctx, params.ip_version), address.port, ctx)
-    session = Session(stream, params.dsn, ctx)
+async def _open(dsn: Dsn, ip_version: IpVersion | None, ctx: Context, findings: Findings) -> Session:
+    stream = await connect(await resolve(dsn.address.host, ctx, ip_version), dsn.address.port, ctx)
+    session = Session(stream, dsn, ctx)
     try:
         await session.start_tls()
         await session.login()
-        ctx.phases.begin("query")
-        result = await session.fetch(params.query, opening=session.opening())
-        _describe(result, found, facts)
-        if params.freshness is not None:
-            age_s = await _age_s(session, params.freshness.query)
-            ctx.phases.end()
-            _judge_age(age_s, params.freshness, found)
-        ctx.phases.end()
-    finally:
+    except BaseException:
         session.close()
-        _describe_server(session, found, facts)
+        _describe_server(session, findings)
+        raise
+    return session
 
 
-def _describe(result: Result, found: dict[str, float], facts: StreamFacts) -> None:
-    found["rows"] = result.rows
+async def _work(params: PostgresqlParams, findings: Findings, session: Session) -> None:
+    try:
+        await _measure(params, session, findings)
+        if params.session == "keep":
+            await session.end()
+    finally:
+        _describe_server(session, findings)
+
+
+async def _measure(params: PostgresqlParams, session: Session, findings: Findings) -> None:
+    phases = session.ctx.phases
+    phases.begin("query")
+    _describe(await session.fetch(params.query, opening=session.opening()), findings)
+    if params.freshness is not None:
+        judge_age(await _age_s(session, params.freshness), params.freshness, findings)
+    phases.end()
+    names = params.wanted()
+    if names:
+        phases.begin("details")
+        await _details(params, names, session, findings)
+        phases.end()
+    if params.in_step is not None:
+        phases.begin("in_step")
+        await _compare(params, params.in_step, session, findings)
+        phases.end()
+
+
+def _describe(result: Result, findings: Findings) -> None:
+    findings.samples["rows"] = result.rows
     if result.first is not None:
-        facts["row"] = row_of(result.columns, result.first)
+        findings.facts["row"] = row_of(result.columns, result.first)
         if result.columns and result.first:
-            facts["value"] = value_of(result.columns[0], result.first[0])
+            findings.facts["value"] = value_of(result.columns[0], result.first[0])
 
 
-def _describe_server(session: Session, found: dict[str, float], facts: StreamFacts) -> None:
+def _describe_server(session: Session, findings: Findings) -> None:
     version = session.parameters.get("server_version", "")
     number = version_number(version)
     if number is not None:
-        found["server_version_num"] = number
-        facts["server_version"] = version
+        findings.samples["server_version_num"] = number
+        findings.facts["server_version"] = version
     standby = session.parameters.get("in_hot_standby")
     if standby in ("on", "off"):
-        found["in_recovery"] = float(standby == "on")
-    facts.add_certificate(session.stream.chain, found)
+        findings.samples.setdefault("in_recovery", float(standby == "on"))
+    findings.facts.add_certificate(session.stream.chain, findings.samples)
 
 
-async def _age_s(session: Session, query: str) -> float | None:
+async def _details(params: PostgresqlParams, names: frozenset[Detail], session: Session, findings: Findings) -> None:
+    """Ask what the server says of itself; that it does not say it is no failure of what is served."""
+    version = version_number(session.parameters.get("server_version", "")) or details.LEAST_VERSION
+    if version < details.LEAST_VERSION:
+        findings.unseen.append("the details (they need PostgreSQL 10)")
+        return
+    try:
+        result = await session.fetch(details.statement(names, version))
+    except TroubleError as error:
+        if not await session.recover():
+            raise
+        findings.unseen.append(f"the details ({error.message})")
+        await session.fetch("SELECT 1", opening=session.opening(again=True))
+        return
+    row = row_of(result.columns, result.first or ())
+    memory = memory_of(session.ctx, ("postgresql", params))
+    details.take(row, params.role, params.replication, memory, findings)
+    heartbeat_s, heartbeat = None, params.replication.heartbeat
+    if heartbeat is not None and row.get("in_recovery") is True:
+        heartbeat_s = await _column_age_s(session, heartbeat.table, heartbeat.column)
+    details.judge_standby(row, params.replication, heartbeat_s, findings)
+
+
+async def _compare(params: PostgresqlParams, rule: PostgresqlInStep, session: Session, findings: Findings) -> None:
+    """Ask both databases the same, one right after the other."""
+    ctx = Context(session.ctx.timeout_s, session.ctx.deadline, session.ctx.resources)  # with phases of its own
+    sql = rule.query or _figure_sql(rule)
+    other = f"the other one ({rule.dsn.address})"
+
+    async def ask(there: Session) -> None:
+        opening = there.opening()
+        here_text = _first_text(await session.fetch(sql))
+        try:
+            there_text = _first_text(await there.fetch(sql, opening=opening))
+            if params.session == "keep":
+                await there.end()
+        except NETWORK_ERRORS as error:
+            raise _OtherError(*classify(error, "")) from None
+        judge_gap(figure_of(here_text), figure_of(there_text), rule, other, findings)
+
+    async def open_other() -> Session:
+        try:
+            return await _open(rule.dsn, params.ip_version, ctx, Findings())
+        except NETWORK_ERRORS as error:
+            raise _OtherError(*classify(error, ctx.phases.current)) from None
+
+    try:
+        await in_session(ctx, ("postgresql", params, "in_step"), params.session, open_other, ask)
+    except _OtherError as error:
+        findings.find(rule.state, error.failure, f"{other} cannot be asked: {error.message}")
+
+
+class _OtherError(TroubleError):
+    """Trouble with the other database."""
+
+
+def _figure_sql(rule: InStep) -> str:
+    figure = "count(*)" if rule.column is None else f"max({quoted_column(rule.column)})"
+    return f"SELECT {figure} FROM {quoted(rule.table or '')}"  # noqa: S608 - names are quoted
+
+
+def _first_text(result: Result) -> str | None:
+    raw = result.first[0] if result.first else None
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+async def _column_age_s(session: Session, table: str, column: str) -> float | None:
+    newest = f"max({quoted_column(column)})"
+    sql = f"SELECT extract(epoch FROM clock_timestamp() - {newest})::float8 FROM {quoted(table)}"  # noqa: S608
+    return _seconds(_first_text(await session.fetch(sql)))
+
+
+async def _age_s(session: Session, freshness: Freshness) -> float | None:
     """Return the age of the newest data in seconds, None when there is none.
 
     Raises TroubleError.
     """
-    result = await session.fetch(query)
-    raw = result.first[0] if result.first and result.columns else None
-    if raw is None:
+    if freshness.query is None:
+        return await _column_age_s(session, freshness.table or "", freshness.column or "")
+    result = await session.fetch(freshness.query)
+    text = _first_text(result) if result.columns else None
+    if text is None:
         return None
     column = result.columns[0]
     cast = AGE_CASTS.get(column.type)
     if cast is not None:
         # The server turns its own text back into a time: its clock, its time zone, its calendar.
-        text = raw.decode("utf-8", "replace")
         asked = await session.fetch(f"SELECT extract(epoch FROM {cast})::float8", (text,))  # noqa: S608 - a constant
-        raw = asked.first[0] if asked.first else None
+        text = _first_text(asked) or ""
     elif column.type not in NUMBERS:
         message = f"the freshness query gives neither a time nor an age in its first column ({column.name})"
         raise TroubleError(Failure.QUERY_FAILED, message)
+    return _seconds(text)
+
+
+def _seconds(text: str | None) -> float | None:
     try:
-        return float(raw or b"")
+        return None if text is None else float(text)
     except ValueError:
         raise TroubleError(Failure.PROTOCOL, "the server's number is not one") from None
-
-
-def _judge_age(age_s: float | None, freshness: Freshness, found: dict[str, float]) -> None:
-    """Raise TroubleError for data that is too old."""
-    if age_s is None:
-        raise TroubleError(Failure.STALE, "there is no newest row: the freshness query gives nothing")
-    if math.isfinite(age_s):
-        found["freshness_s"] = age_s
-    if not age_s <= freshness.max_age:
-        raise TroubleError(Failure.STALE, f"the newest row is {age_s:.0f} s old, allowed are {freshness.max_age:g} s")
 
 
 PROBE = Probe(
@@ -199,11 +333,17 @@ PROBE = Probe(
         "login_s": "time of logging in until the server is ready, in seconds",
         "query_s": "time of the statements, in seconds",
         "rows": "rows that the query gave",
-        "freshness_s": "age of the newest data by the server's clock, in seconds",
-        "in_recovery": "1 on a standby, 0 on a primary; from PostgreSQL 14 on",
+        "details_s": "time of asking the server about itself, in seconds",
+        "in_recovery": "1 on a standby, 0 on a primary; without details from PostgreSQL 14 on",
         "server_version_num": "version as a number: 150018 for 15.18",
         "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **details.SAMPLES,
+        **ROLE_SAMPLES,
+        **REPLICATION_SAMPLES,
+        **GROWTH_SAMPLES,
+        **FRESHNESS_SAMPLES,
+        **IN_STEP_SAMPLES,
     },
-    facts={"row": "dyn", "value": "dyn", "server_version": "string", **CERT_FACTS},
+    facts={"row": "dyn", "value": "dyn", "server_version": "string", **FACTS, **CERT_FACTS},
     latency="query_s",
 )

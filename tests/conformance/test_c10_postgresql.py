@@ -55,8 +55,27 @@ async def test_c10_a_database_that_falls_silent(handler, sslmode, phase):
     assert result.samples[f"{phase}_s"] > 0.5 * TIMEOUT_S
 
 
+@pytest.mark.parametrize("session", ["new", "keep"])
+async def test_c10_a_database_that_says_nothing_of_itself(session):
+    async with serve(logging_in(answering(READY))) as port:
+        dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode=disable"
+        result = await run_once(prepare("postgresql", dsn, {"session": session}, TIMEOUT_S), "test")
+    assert (result.failure, result.message) == (Failure.TIMEOUT, f"no answer within {TIMEOUT_S} s in details")
+    assert result.duration_s < TIMEOUT_S + SLACK_S
+
+
+async def test_c10_another_database_that_never_answers():
+    answers = answering(READY, READY)
+    async with serve(logging_in(answers)) as port, serve(silent) as other:
+        dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode=disable"
+        rule = {"dsn": f"postgresql://user:secret@127.0.0.1:{other}/db", "table": "t", "max_gap": 1}
+        result = await run_once(prepare("postgresql", dsn, {"details": False, "in_step": rule}, TIMEOUT_S), "test")
+    assert (result.failure, result.message) == (Failure.TIMEOUT, f"no answer within {TIMEOUT_S} s in in_step")
+    assert result.duration_s < TIMEOUT_S + SLACK_S
+
+
 async def test_c10_ready_is_what_the_server_says_it_is():
     async with serve(logging_in(answering(READY))) as port:
         dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode=disable"
-        result = await run_once(prepare("postgresql", dsn, {}, 5.0), "test")
+        result = await run_once(prepare("postgresql", dsn, {"details": False}, 5.0), "test")
     assert (result.state, result.samples["rows"]) == (State.UP, 0)
