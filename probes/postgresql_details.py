@@ -25,11 +25,10 @@ _STANDBY = "CASE WHEN pg_is_in_recovery() THEN {} END"
 _PRIMARY = "CASE WHEN NOT pg_is_in_recovery() THEN {} END"
 _SEES_ALL = "pg_has_role('pg_read_all_stats', 'USAGE')"
 _SEES_SETTINGS = "pg_has_role('pg_read_all_settings', 'USAGE')"
-_OLDEST = (
-    "greatest((SELECT coalesce(max({}), 0) FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),"
-    " (SELECT coalesce(max({}), 0) FROM pg_prepared_xacts))"
-).format(_AGE.format("xact_start"), _AGE.format("prepared"))
+_OTHERS = "pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+_OPEN = f"(SELECT coalesce(max({_AGE.format('xact_start')}), 0) FROM {_OTHERS})"  # noqa: S608 - constants
+_PREPARED = f"(SELECT coalesce(max({_AGE.format('prepared')}), 0) FROM pg_prepared_xacts)"  # noqa: S608
+_OLDEST = f"greatest({_OPEN}, {_PREPARED})"
 _ARCHIVING = "CASE WHEN current_setting('archive_mode') <> 'off' THEN (SELECT {} FROM pg_stat_archiver) END"
 _ARCHIVE_FAILING = "coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)::int"
 

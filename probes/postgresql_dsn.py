@@ -7,6 +7,7 @@ stands in it as it is, put there by a secret reference, may hold `@`, `/`, `?`, 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
@@ -17,7 +18,11 @@ from probes.tcp_address import HostPort, parse_address
 from probes.tls import Trust
 
 PORT = 5432
-SCHEMES = ("postgresql://", "postgres://")
+SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "postgresql": ("postgresql://", "postgres://"),
+    "mysql": ("mysql://", "mariadb://"),
+}
+"""How an address of each engine may begin; the kind `mysql` writes its addresses in the same form."""
 OPTIONS = ("sslmode", "sslrootcert", "application_name")
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -34,6 +39,7 @@ class Dsn:
         sslmode: as libpq has it; `allow` does as `prefer` does: TLS if the server has it.
         sslrootcert: PEM file of the only trusted authorities; "" for the system's.
         application_name: shown in pg_stat_activity.
+        engine: whose address it is.
 
     """
 
@@ -44,10 +50,11 @@ class Dsn:
     sslmode: SslMode = "prefer"
     sslrootcert: str = ""
     application_name: str = "thongsuot"
+    engine: str = "postgresql"
 
     def __str__(self) -> str:
         secret = ":***" if self.password.get_secret_value() else ""
-        return f"postgresql://{self.user}{secret}@{self.address}/{self.database}?sslmode={self.sslmode}"
+        return f"{self.engine}://{self.user}{secret}@{self.address}/{self.database}?sslmode={self.sslmode}"
 
     def __repr__(self) -> str:
         return f"Dsn({str(self)!r})"
@@ -64,30 +71,35 @@ class Dsn:
         return Trust(verify=verify, ca_file=self.sslrootcert, check_name=self.sslmode == "verify-full")
 
 
-def parse_dsn(text: str) -> Dsn:
+def parse_dsn(text: str, engine: str = "postgresql", port: int = PORT) -> Dsn:
     """Return the parsed address.
 
     Raises ValueError that says what is wrong and never repeats the text: there may be a secret in it.
     """
-    scheme = next((scheme for scheme in SCHEMES if text.startswith(scheme)), None)
+    scheme = next((scheme for scheme in SCHEMES[engine] if text.startswith(scheme)), None)
     if scheme is None:
-        raise ValueError("a dsn begins with postgresql://, as in postgresql://user:${env:NAME}@host:5432/database")
+        message = f"a dsn begins with {engine}://, as in {engine}://user:${{env:NAME}}@host:{port}/database"
+        raise ValueError(message)
     if "\0" in text:
         raise ValueError("a dsn has no NUL in it")
     login, at, rest = text.removeprefix(scheme).rpartition("@")
     user, _, secret = login.partition(":")
     if not at or not user:
-        raise ValueError("a dsn names its user, as in postgresql://user:${env:NAME}@host:5432/database")
+        message = f"a dsn names its user, as in {engine}://user:${{env:NAME}}@host:{port}/database"
+        raise ValueError(message)
     place, _, query = rest.partition("?")
     host, _, database = place.partition("/")
     if not host:
         raise ValueError("a dsn names its host: sockets of the file system are not for watching from afar")
     try:
-        address = parse_address(unquote(host), PORT)
+        address = parse_address(unquote(host), port)
     except ValueError:
         raise ValueError("the dsn's host is not host or host:port (an IPv6 address stands in brackets)") from None
     name = unquote(user)
-    return Dsn(address, name, SecretStr(unquote(secret)), unquote(database) or name, **_options(query))
+    default = name if engine == "postgresql" else ""
+    return Dsn(
+        address, name, SecretStr(unquote(secret)), unquote(database) or default, engine=engine, **_options(query)
+    )
 
 
 def _options(query: str) -> dict[str, Any]:
