@@ -211,7 +211,8 @@ class Session:
         self.stream.close(wire.QUIT if self._logged_in else b"")
 
     async def _send(self, body: bytes) -> None:
-        await self.stream.send(wire.packet(self._number + 1, body))
+        self._number += 1
+        await self.stream.send(wire.packet(self._number, body))
 
     async def _body(self) -> bytes:
         while True:
