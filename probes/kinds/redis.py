@@ -53,7 +53,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from probes import redis_info
 from probes.database_findings import (
@@ -107,6 +107,8 @@ class KeyFreshness(Rule):
 
 class RedisParams(Params):
     """Parameters of the kind `redis`; the module's docstring says what they mean."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     address: Annotated[
         HostPort,
