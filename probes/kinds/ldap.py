@@ -46,6 +46,7 @@ anonymous.
 | `base`, `scope`, `filter` | what to search: base (default: the root), scope base, one or sub (default base), filter (default `(objectClass=*)`) |
 | `freshness` | `attribute`, `max_age`; `state`: down (default) or degraded |
 | `in_step` | `address`, `suffix`, `max_gap`; `state` |
+| `session` | new (default): bind each time; or keep one from run to run |
 | `ip_version` | 4 or 6: only addresses of that version |
 """  # noqa: E501 - a table's row is one line
 
@@ -56,13 +57,15 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
 from probes import ldap_wire as wire
 from probes.database_findings import FRESHNESS_SAMPLES, IN_STEP_SAMPLES, Findings
-from probes.database_params import Rule
+from probes.database_memory import in_session
+from probes.database_params import Rule, SessionUse
 from probes.failures import NETWORK_ERRORS, TroubleError, classify
 from probes.model import Context, Failure, Measurement, Params, Probe
 from probes.resolver import IpVersion, ascii_name, resolve
@@ -143,6 +146,7 @@ class LdapParams(Params):
     filter: Annotated[str, Field(max_length=4096), AfterValidator(_filter)] = "(objectClass=*)"
     freshness: AttributeFreshness | None = None
     in_step: LdapInStep | None = None
+    session: SessionUse = "new"
     ip_version: IpVersion | None = None
 
     @model_validator(mode="after")
@@ -207,7 +211,12 @@ class _Session:
         _refuse(wire.read_outcome(message.body))
         return entries
 
+    def is_idle(self) -> bool:
+        """Say whether the session is fit for the next run."""
+        return self.stream.is_quiet() and self.reader.is_empty()
+
     def close(self) -> None:
+        """Say farewell and close."""
         self.stream.close(wire.unbind(self.number + 1))
 
 
@@ -216,11 +225,8 @@ async def run(params: LdapParams, ctx: Context) -> Measurement:
     findings = Findings()
     trouble = None
     try:
-        session = await _open(params, params.address, ctx, findings)
-        try:
-            await _measure(params, session, findings)
-        finally:
-            session.close()
+        opening = partial(_open, params, params.address, ctx, findings)
+        await in_session(ctx, ("ldap", params), params.session, opening, partial(_measure, params, findings))
     except NETWORK_ERRORS as error:
         trouble = classify(error, ctx.phases.current)
     ctx.phases.end()
@@ -234,7 +240,6 @@ async def _open(params: LdapParams, address: str, ctx: Context, findings: Findin
     try:
         if params.tls != "none":
             await _start_tls(params, place, session)
-        findings.facts.add_certificate(stream.chain, findings.samples)
         ctx.phases.begin("login")
         session.number += 1
         secret = params.password.get_secret_value() if params.password is not None else ""
@@ -260,7 +265,8 @@ async def _start_tls(params: LdapParams, place: HostPort, session: _Session) -> 
     await session.stream.start_tls(context, ascii_name(params.server_name or place.host))
 
 
-async def _measure(params: LdapParams, session: _Session, findings: Findings) -> None:
+async def _measure(params: LdapParams, findings: Findings, session: _Session) -> None:
+    findings.facts.add_certificate(session.stream.chain, findings.samples)
     phases = session.ctx.phases
     phases.begin("query")
     attribute = params.freshness.attribute if params.freshness is not None else ""
@@ -291,12 +297,13 @@ async def _compare(params: LdapParams, rule: LdapInStep, session: _Session, find
     other = f"the other one ({params.place(rule.address)})"
     here_s = _newest(await session.search(rule.suffix, "base", "(objectClass=*)", "contextCSN"), "this server")
     ctx = Context(session.ctx.timeout_s, session.ctx.deadline, session.ctx.resources)  # with phases of its own
+
+    async def ask(there: _Session) -> float:
+        return _newest(await there.search(rule.suffix, "base", "(objectClass=*)", "contextCSN"), other)
+
     try:
-        there = await _open(params, rule.address, ctx, Findings())
-        try:
-            there_s = _newest(await there.search(rule.suffix, "base", "(objectClass=*)", "contextCSN"), other)
-        finally:
-            there.close()
+        opening = partial(_open, params, rule.address, ctx, Findings())
+        there_s = await in_session(ctx, ("ldap", params, "in_step"), params.session, opening, ask)
     except NETWORK_ERRORS as error:
         failure, message = classify(error, ctx.phases.current)
         findings.find(rule.state, failure, f"{other} cannot be asked: {message}")

@@ -23,7 +23,7 @@ from probes.kinds import redis
 from probes.model import Context, Failure, Resources
 from probes.redis_wire import Reader
 from tests.postgres import free_port
-from tests.probes.tcp_servers import SLACK_S, measure, refusing_port, saying, serve, silent
+from tests.probes.tcp_servers import measure, refusing_port, saying, serve
 
 SECRET = "hunter2-rat-dai"
 WAIT_S = 20.0
@@ -260,21 +260,6 @@ async def test_what_comes_instead_of_answers(said, failure, message):
     assert result.failure is failure
     assert message in result.message
     assert result.message.isprintable()
-
-
-@pytest.mark.parametrize(
-    ("said", "phase"),
-    [(b"", "login"), (b"+OK\r\n", "login"), (b"+OK\r\n+OK\r\n", "query"), (b"+OK\r\n+OK\r\n+PONG\r\n", "details")],
-)
-@pytest.mark.parametrize("session", ["new", "keep"])
-async def test_c10_a_server_that_falls_silent(said, phase, session):
-    async with serve(saying(said)) as port:
-        result = await result_of(f"127.0.0.1:{port}", timeout_s=0.4, session=session)
-    assert (result.failure, result.message) == (Failure.TIMEOUT, f"no answer within 0.4 s in {phase}")
-    assert result.duration_s < 0.4 + SLACK_S
-    async with serve(silent) as port:
-        result = await result_of(f"127.0.0.1:{port}", timeout_s=0.4, tls=True)
-    assert result.message == "no answer within 0.4 s in tls"
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))
