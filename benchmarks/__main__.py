@@ -39,6 +39,10 @@ def reading() -> Iterable[Row]:
 def availability() -> Iterable[Row]:
     from benchmarks import availability as module
 
+
+def databases() -> Iterable[Row]:
+    from benchmarks import databases as module
+
     return module.run()
 
 
@@ -46,6 +50,8 @@ def snmp() -> Iterable[Row]:
     from benchmarks import snmp as module
 
     return module.measure()
+
+
 
 
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -57,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "reading": reading,
     "availability": availability,
     "fault": checks.fault_to_notification,
+    "databases": databases,
     "cold": checks.cold_start,
     "snmp": snmp,
 }

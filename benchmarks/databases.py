@@ -6,6 +6,7 @@ ours where it is installed: connect, log in, one query, close.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -73,10 +74,22 @@ async def _redis(port: int, password: str) -> None:
     await client.aclose()
 
 
+def _ldap3(port: int, base: str) -> None:
+    import ldap3
+
+    server = ldap3.Server("127.0.0.1", port=port, get_info=ldap3.NONE)
+    connection = ldap3.Connection(server, auto_bind=True)
+    connection.search(base, "(objectClass=*)", ldap3.BASE)
+    connection.unbind()
+
+
 def _servers(stack: ExitStack) -> Iterator[tuple[str, str, dict[str, Any], Callable[[], Awaitable[None]]]]:
     """Yield kind, address, parameters, and the peer's way to connect, ask and close."""
+    import trustme
+
     from tests.mariadb import MariadbServer
     from tests.postgres import PostgresServer
+    from tests.probes.test_ldap import ENTRIES, Slapd
     from tests.probes.test_redis import SECRET, RedisServer
 
     postgres = PostgresServer()
@@ -93,6 +106,10 @@ def _servers(stack: ExitStack) -> Iterator[tuple[str, str, dict[str, Any], Calla
     redis = RedisServer().start()
     stack.callback(redis.close)
     yield "redis", redis.address, {"password": SECRET}, lambda: _redis(redis.port, SECRET)
+    slapd = Slapd(trustme.CA().issue_cert("127.0.0.1"))
+    stack.callback(slapd.close)
+    slapd.load(ENTRIES).start()
+    yield "ldap", slapd.address, {}, lambda: asyncio.to_thread(_ldap3, slapd.port, "")
 
 
 def run() -> Iterator[Row]:
@@ -109,7 +126,7 @@ def run() -> Iterator[Row]:
                     "budget": f"≤ {budget_ms} ms",
                     "met": ours_ms <= budget_ms,
                 }
-            bare = prepare(kind, address, {**parameters, "details": False}, 10.0)
+            bare = prepare(kind, address, parameters if kind == "ldap" else {**parameters, "details": False}, 10.0)
             ours_ms = uvloop.run(_ours_ms(bare))
             try:
                 peer_ms = uvloop.run(_cpu_ms(peer))
