@@ -382,19 +382,19 @@ def test_proofs_and_versions():
     ("status", "state", "message"),
     [
         (
-            {"wsrep_cluster_status": "non-Primary"},
+            {"cluster_status": "non-Primary"},
             "down",
             "the node takes no part: its component is non-Primary, it is Synced",
         ),
-        ({"wsrep_ready": "OFF"}, "down", "the node takes no part: its component is Primary, it is Synced"),
+        ({"ready": "OFF"}, "down", "the node takes no part: its component is Primary, it is Synced"),
         (
-            {"wsrep_local_state": "2", "wsrep_local_state_comment": "Donor"},
+            {"local_state": "2", "local_state_comment": "Donor"},
             "degraded",
             "the node is not synced: it is Donor",
         ),
         ({"cluster_size": "2"}, "degraded", "the cluster has 2 nodes, expected are at least 3"),
         (
-            {"wsrep_cluster_size": "0", "wsrep_cluster_status": "Disconnected"},
+            {"cluster_size": "0", "cluster_status": "Disconnected"},
             "down",
             "the server is in no Galera cluster",
         ),
