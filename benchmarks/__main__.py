@@ -37,7 +37,7 @@ def reading() -> Iterable[Row]:
 
 
 def availability() -> Iterable[Row]:
-    from benchmarks import availability as module
+    pass
 
 
 def databases() -> Iterable[Row]:
@@ -50,8 +50,6 @@ def snmp() -> Iterable[Row]:
     from benchmarks import snmp as module
 
     return module.measure()
-
-
 
 
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {

@@ -48,7 +48,7 @@ class Findings:
         if self._worst is None:
             return Measurement(samples, facts=self.facts)
         state, failure, message = self._worst
-        return Measurement(samples, failure, message, self.facts, degrades=state == "degraded")
+        return Measurement(samples, failure, message, self.facts, is_degraded=state == "degraded")
 
 
 FACTS = {"role": "string", "role_before": "string", "unseen": "string"}

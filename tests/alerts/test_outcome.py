@@ -68,10 +68,12 @@ def test_what_is_up_may_bring_news() -> None:
         None,
         "another route",
     )
+
+
 def test_a_failure_that_only_degrades() -> None:
-    stopped = Measurement({"status": 200}, Failure.STALE, "replication is stopped", degrades=True)
+    stopped = Measurement({"status": 200}, Failure.STALE, "replication is stopped", is_degraded=True)
     assert judge(stopped, 0.1, NOT_200, SLOW) == (State.DEGRADED, Failure.STALE, "replication is stopped")
-    worse = Measurement({"status": 503}, Failure.STALE, "replication is stopped", degrades=True)
+    worse = Measurement({"status": 503}, Failure.STALE, "replication is stopped", is_degraded=True)
     assert judge(worse, 0.1, NOT_200, ()) == (State.DOWN, Failure.CONDITION, "status != 200 (status = 503)")
-    unseen = Measurement({}, Failure.INTERNAL, "no driver", degrades=True)
+    unseen = Measurement({}, Failure.INTERNAL, "no driver", is_degraded=True)
     assert judge(unseen, 0.1, (), ())[0] is State.UNKNOWN

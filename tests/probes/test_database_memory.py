@@ -119,7 +119,7 @@ async def test_a_stopped_replica_has_no_lag(stopped, lag_s, samples, message, st
     measurement = findings.measurement(context())
     assert (measurement.samples, measurement.message) == (samples, message)
     assert measurement.failure is (Failure.STALE if message else None)
-    assert measurement.degrades is bool(message and state == "degraded")
+    assert measurement.is_degraded is bool(message and state == "degraded")
 
 
 async def test_the_worst_finding_stands():
@@ -128,7 +128,7 @@ async def test_the_worst_finding_stands():
     judge_age(100.0, Freshness(query="x", max_age="60s"), findings)
     judge_age(None, Freshness(query="x", max_age="60s"), findings)
     measurement = findings.measurement(context())
-    assert (measurement.failure, measurement.degrades) == (Failure.STALE, False)
+    assert (measurement.failure, measurement.is_degraded) == (Failure.STALE, False)
     assert measurement.message == "the newest row is 100 s old, allowed are 60 s"
     ended = findings.measurement(context(), (Failure.CONNECTION_CLOSED, "gone"))
     assert (ended.failure, ended.message, ended.samples["replicas"]) == (Failure.CONNECTION_CLOSED, "gone", 0)

@@ -231,7 +231,7 @@ async def test_a_replica_at_rest_stopped_broken_and_compared(primary, replica):
     try:
         primary.execute("INSERT INTO app.t (name, at) VALUES ('b', now(6)), ('c', now(6)), ('d', now(6))")
         stopped = await measure("mysql", replica.dsn())
-        assert (stopped.failure, stopped.degrades) == (Failure.STALE, True)
+        assert (stopped.failure, stopped.is_degraded) == (Failure.STALE, True)
         assert stopped.message == "replication is stopped: the SQL thread says No"
         assert stopped.samples["replication_running"] == 0
         assert "replication_lag_s" not in stopped.samples
@@ -408,4 +408,4 @@ async def test_what_a_node_says_of_its_cluster(status, state, message):
     judged = {**well, "wsrep_local_state_comment": "Synced", **other}
     judge_galera(judged, Galera(nodes=3, state="degraded"), findings)
     found = findings.measurement(Context(1.0, 1.0, Resources()))
-    assert (found.message, found.degrades) == (message, state == "degraded")
+    assert (found.message, found.is_degraded) == (message, state == "degraded")

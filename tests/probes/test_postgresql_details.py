@@ -120,7 +120,7 @@ async def test_a_paused_standby_is_stopped_and_behind(pair):
         try:
             await writer.execute('INSERT INTO "odd ""table""" VALUES (10, now())')
             stopped = await until(lambda m: m.failure is not None, there)
-            assert (stopped.degrades, stopped.message) == (True, "replication is stopped: the replay is paused")
+            assert (stopped.is_degraded, stopped.message) == (True, "replication is stopped: the replay is paused")
             assert stopped.samples["replication_running"] == 0
             assert "replication_lag_s" not in stopped.samples
             down = await result_of(there, replication={})
@@ -345,7 +345,7 @@ async def test_promotion_and_a_lost_primary_are_told():
         await asyncio.to_thread(primary.stop)
         while (lost := await once()).failure is None:
             await asyncio.sleep(0.05)
-        assert (lost.failure, lost.degrades) == (Failure.STALE, True)
+        assert (lost.failure, lost.is_degraded) == (Failure.STALE, True)
         assert lost.message == "replication is stopped: no WAL receiver is running"
         async with connected(standby.dsn()) as connection:
             await connection.execute("SELECT pg_promote()")

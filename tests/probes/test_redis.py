@@ -130,7 +130,7 @@ async def test_a_replica_whose_link_is_down_and_a_promotion(primary, replica):
         deadline = time.monotonic() + WAIT_S
         while (lost := await once()).failure is None and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        assert (lost.failure, lost.degrades, lost.samples["replication_running"]) == (Failure.STALE, True, 0)
+        assert (lost.failure, lost.is_degraded, lost.samples["replication_running"]) == (Failure.STALE, True, 0)
         assert lost.message.startswith("replication is stopped: the link to the primary is down")
         replica.ask("REPLICAOF", "NO", "ONE")
         promoted = await once()
