@@ -11,18 +11,15 @@ from probes import postgresql_wire as wire
 from probes.failures import TroubleError
 from probes.model import Context, Failure
 from probes.postgresql_dsn import Dsn
-from probes.postgresql_scram import PLAIN, PLUS, Exchange, KeyStore, end_point_binding
 from probes.postgresql_wire import Column, Message
 from probes.resolver import ascii_name
+from probes.scram import KEY, PLAIN, PLUS, Exchange, KeyStore, end_point_binding
 from probes.tcp_stream import TcpStream
 from probes.tls import context_for
 
 LOGIN_LIMIT_BYTES = 64 * 1024
 RESULT_LIMIT_BYTES = 1024 * 1024
 ROWS_LIMIT = 1000
-
-KEY = "probes.postgresql"
-"""Where the process keeps derived keys in `Context.resources`."""
 
 SERVER_TIME_RATIO = 0.95
 """Share of the time left that the server gives a statement: it stops by itself before we hang up."""

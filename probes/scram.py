@@ -1,4 +1,4 @@
-"""The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677; channel binding: RFC 5929).
+"""The client's side of SCRAM, with SHA-256 or SHA-1, bound to TLS or not (RFC 5802, RFC 7677; binding: RFC 5929).
 
 The server is an adversary too: what it makes us compute is bounded, and it has to prove that it knows the
 password. Derived keys are kept, so that a check costs 1 ms of PBKDF2 once and not every time (RFC 5802, section 9).
@@ -15,7 +15,7 @@ import secrets
 import stringprep
 import unicodedata
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 
@@ -23,6 +23,11 @@ from probes.failures import TroubleError
 from probes.model import Failure
 
 PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
+Hash = Literal["sha256", "sha1"]
+
+KEY = "probes.scram"
+"""Where the process keeps derived keys in `Context.resources`."""
+
 ITERATIONS_LIMIT = 600_000
 """0.2 s of one core; PostgreSQL's own default is 4,096."""
 
@@ -52,15 +57,16 @@ class KeyStore:
         self._known: OrderedDict[bytes, Keys] = OrderedDict()
         self._pepper = secrets.token_bytes(32)
 
-    async def get(self, secret: SecretStr, salt: bytes, iterations: int) -> Keys:
+    async def get(self, secret: SecretStr, salt: bytes, iterations: int, hash_: Hash = "sha256") -> Keys:
         """Return the keys for a password."""
-        index = hmac.digest(self._pepper, b"\0".join((_prepared(secret), salt, b"%d" % iterations)), "sha256")
+        about = b"\0".join((hash_.encode(), _prepared(secret), salt, b"%d" % iterations))
+        index = hmac.digest(self._pepper, about, "sha256")
         keys = self._known.get(index)
         if keys is None:
             if iterations > ITERATIONS_INLINE:
-                keys = await asyncio.to_thread(_derive, secret, salt, iterations)
+                keys = await asyncio.to_thread(_derive, secret, salt, iterations, hash_)
             else:
-                keys = _derive(secret, salt, iterations)
+                keys = _derive(secret, salt, iterations, hash_)
             self._known[index] = keys
         self._known.move_to_end(index)
         if len(self._known) > KEYS_LIMIT:
@@ -74,16 +80,22 @@ class Exchange:
     Args:
         binding: the data of `tls-server-end-point` when the server offers PLUS, else None.
         tls: whether TLS is spoken: then we could bind, and say so, which exposes an offer that was cut out.
+        user: whose password it is; "" where the protocol around it has said so already, as PostgreSQL's has.
+        hash_: of the mechanism.
+        iterations_least: fewer make the proof that we send cheap to guess from (RFC 7677, section 4, says 4,096).
 
     """
 
-    def __init__(self, binding: bytes | None, *, tls: bool) -> None:
-        self.mechanism = PLAIN if binding is None else PLUS
+    def __init__(
+        self, binding: bytes | None, *, tls: bool, user: str = "", hash_: Hash = "sha256", iterations_least: int = 1
+    ) -> None:
+        self.mechanism = "SCRAM-SHA-1" if hash_ == "sha1" else PLAIN if binding is None else PLUS
+        self._hash: Hash = hash_
+        self._iterations_least = iterations_least
         self._header = b"p=tls-server-end-point,," if binding is not None else b"y,," if tls else b"n,,"
         self._bound = self._header + (binding or b"")
-        # PostgreSQL takes the user from the startup message and ignores this one (documentation, section 55.3.1).
         self._nonce = base64.b64encode(secrets.token_bytes(_NONCE_BYTES))
-        self._bare = b"n=,r=" + self._nonce
+        self._bare = b"n=" + user.replace("=", "=3D").replace(",", "=2C").encode() + b",r=" + self._nonce
         self._proven = b""
 
     def first(self) -> bytes:
@@ -95,13 +107,13 @@ class Exchange:
 
         Raises TroubleError when the server's first message is not one, or asks for too much work.
         """
-        nonce, salt, iterations = _challenge(challenge, self._nonce)
-        keys = await store.get(secret, salt, iterations)
+        nonce, salt, iterations = _challenge(challenge, self._nonce, self._iterations_least)
+        keys = await store.get(secret, salt, iterations, self._hash)
         without_proof = b"c=" + base64.b64encode(self._bound) + b",r=" + nonce
         signed = b",".join((self._bare, challenge, without_proof))
-        signature = hmac.digest(hashlib.sha256(keys.client).digest(), signed, "sha256")
+        signature = hmac.digest(hashlib.new(self._hash, keys.client).digest(), signed, self._hash)
         proof = bytes(a ^ b for a, b in zip(keys.client, signature, strict=True))
-        self._proven = base64.b64encode(hmac.digest(keys.server, signed, "sha256"))
+        self._proven = base64.b64encode(hmac.digest(keys.server, signed, self._hash))
         return without_proof + b",p=" + base64.b64encode(proof)
 
     def verify(self, outcome: bytes) -> None:
@@ -127,7 +139,7 @@ def end_point_binding(certificate: bytes) -> bytes | None:
     return hashlib.new(name, certificate).digest()
 
 
-def _challenge(message: bytes, nonce: bytes) -> tuple[bytes, bytes, int]:
+def _challenge(message: bytes, nonce: bytes, least: int) -> tuple[bytes, bytes, int]:
     """Return nonce, salt and iterations of the server's first message (RFC 5802, section 7)."""
     fields = [field.partition(b"=") for field in message.split(b",", 3)]
     if [name for name, _, _ in fields[:3]] != [b"r", b"s", b"i"]:
@@ -144,12 +156,14 @@ def _challenge(message: bytes, nonce: bytes) -> tuple[bytes, bytes, int]:
     if not count.isdigit() or not 0 < int(count[:10]) <= ITERATIONS_LIMIT or len(count) > 10:
         asked = count[:20].decode("ascii", "replace")
         raise TroubleError(Failure.PROTOCOL, f"the server asks for {asked} SCRAM iterations (limit {ITERATIONS_LIMIT})")
+    if int(count) < least:
+        raise TroubleError(Failure.PROTOCOL, f"the server asks for {int(count)} SCRAM iterations (at least {least})")
     return combined, salt, int(count)
 
 
-def _derive(secret: SecretStr, salt: bytes, iterations: int) -> Keys:
-    salted = hashlib.pbkdf2_hmac("sha256", _prepared(secret), salt, iterations)
-    return Keys(hmac.digest(salted, b"Client Key", "sha256"), hmac.digest(salted, b"Server Key", "sha256"))
+def _derive(secret: SecretStr, salt: bytes, iterations: int, hash_: Hash) -> Keys:
+    salted = hashlib.pbkdf2_hmac(hash_, _prepared(secret), salt, iterations)
+    return Keys(hmac.digest(salted, b"Client Key", hash_), hmac.digest(salted, b"Server Key", hash_))
 
 
 def _prepared(secret: SecretStr) -> bytes:
