@@ -13,9 +13,9 @@ from monitor.oneshot import WrongUseError, prepare
 from probes.failures import TroubleError
 from probes.kinds.postgresql import PostgresqlParams
 from probes.postgresql_dsn import parse_dsn
-from probes.scram import Exchange, Keys, KeyStore, end_point_binding
 from probes.postgresql_session import version_number
 from probes.postgresql_wire import Reader, read_columns, read_error, read_row, read_strings
+from probes.scram import Exchange, Keys, KeyStore, end_point_binding
 from probes.tls import Trust
 
 
