@@ -6,9 +6,10 @@ import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from probes.database_memory import Memory
-from probes.database_params import Freshness, InStep, Replication, Role, RuleState
+from probes.database_params import Replication, Role, RuleState
 from probes.failures import TroubleError
 from probes.model import Context, Failure, Measurement
 from probes.tcp_facts import StreamFacts
@@ -72,6 +73,30 @@ IN_STEP_SAMPLES = {
 }
 
 
+class AgeRule(Protocol):
+    """What `Freshness` and its like of databases without SQL have in common."""
+
+    @property
+    def state(self) -> RuleState:
+        """What too much of it makes of the check."""
+
+    @property
+    def max_age(self) -> float:
+        """Seconds."""
+
+
+class GapRule(Protocol):
+    """What `InStep` and its like of databases without SQL have in common."""
+
+    @property
+    def state(self) -> RuleState:
+        """What too much of it makes of the check."""
+
+    @property
+    def max_gap(self) -> float:
+        """A count, or seconds."""
+
+
 def judge_role(role: str, expected: Role, memory: Memory, findings: Findings) -> None:
     """Say which role the server has, whether that is another than before, and whether it is the right one."""
     before, memory.role = memory.role, role
@@ -116,7 +141,7 @@ def judge_replicas(count: int, rule: Replication, findings: Findings) -> None:
         findings.find(rule.state, Failure.CONDITION, message)
 
 
-def judge_age(age_s: float | None, rule: Freshness, findings: Findings) -> None:
+def judge_age(age_s: float | None, rule: AgeRule, findings: Findings) -> None:
     """Say how old the newest data is."""
     if age_s is None:
         findings.find(rule.state, Failure.STALE, "there is no newest row: the freshness query gives nothing")
@@ -127,7 +152,7 @@ def judge_age(age_s: float | None, rule: Freshness, findings: Findings) -> None:
         findings.find(rule.state, Failure.STALE, message)
 
 
-def judge_gap(here: float | None, there: float | None, rule: InStep, other: str, findings: Findings) -> None:
+def judge_gap(here: float | None, there: float | None, rule: GapRule, other: str, findings: Findings) -> None:
     """Say which of two databases is behind, and by how much; None is a database that has nothing."""
     if here is None or there is None:
         if here is not there:
