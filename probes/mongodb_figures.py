@@ -133,7 +133,7 @@ def operation_samples(answer: Document) -> dict[str, float]:
     return {
         "longest_operation_s": number(group.get("operation_s")) or 0.0,
         "longest_transaction_s": (open_us or 0.0) / 1e6,
-        "lock_waiters": number(group.get("waiting")) or 0.0,
+        "locks_waiting": number(group.get("waiting")) or 0.0,
     }
 
 

@@ -93,7 +93,7 @@ class SearchParams(Access):
     freshness: NewestDocument | None = Field(None, description="`index`, `field` and `max_age`.")
     in_step: InStepWith | None = Field(None, description="`url` and a login, `index`, perhaps `field`, and `max_gap`.")
     snapshots: Snapshots | None = Field(None, description="`repository` and `max_age`.")
-    status: bool = Field(True, description="Whether to ask for figures beyond the cluster's health.")
+    details: bool = Field(True, description="Whether to ask for figures beyond the cluster's health.")
 
 
 async def run(kind: str, master: str, params: SearchParams, ctx: Context) -> Measurement:
@@ -115,7 +115,7 @@ async def _measure(
 ) -> None:
     health = await client.ask(f"/_cluster/health?timeout={_server_limit(ctx)}") or {}
     _judge_health(params, health, findings)
-    if params.status:
+    if params.details:
         await _ask_status(master, client, memory_of(ctx, (kind, params)), findings)
     if params.freshness is not None or params.snapshots is not None:
         await _judge_ages(params, client, ctx, findings)
@@ -218,14 +218,16 @@ async def _search(client: Client, index: str, body: dict[str, Any], ctx: Context
 async def _compare(rule: InStepWith, client: Client, ctx: Context, findings: Findings) -> None:
     here = await _figure(rule, client, ctx)
     ctx.phases.begin("in_step")
+    other = f"the other one ({rule.url})"
     apart = Context(ctx.timeout_s, ctx.deadline, ctx.resources)  # its phases are not this cluster's
     try:
         there = await _figure(rule, Client(rule, apart), apart)
     except Exchange.errors as error:
         failure, message = classify(error, apart.phases.current)
-        raise TroubleError(failure, f"{rule.url}: {message}") from None
+        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
+        return
     ctx.phases.end()
-    judge_gap(here, there, rule, rule.url, findings)
+    judge_gap(here, there, rule, other, findings)
 
 
 async def _figure(rule: InStepWith, client: Client, ctx: Context) -> float | None:

@@ -14,7 +14,7 @@ with its words), is red or another than `cluster` (`condition`), or when data or
 (`stale`). Yellow, which means that copies are missing, degrades it unless `allow_yellow` is set. A cluster without a
 leader answers 503, which is down as `http_status` with its words.
 
-Each question is a request over a connection of its own, one after the other: health; with `status` who leads and what
+Each question is a request over a connection of its own, one after the other: health; with `details` who leads and what
 is stored; then those of the rules below. Phases add up over them. HTTP has no login: credentials go with each request,
 so there is no phase for it. Connections have no maximum here, and so no figure.
 

@@ -32,7 +32,7 @@ value (a number, a date or an object id), compared with that of another server. 
 
 **Load on the server.** One session per check, commands only, none that writes. Each carries `maxTimeMS` just below the
 time left, so that the server stops by itself what nobody waits for any more. At most 1 MiB is taken of an answer.
-`status: false` asks for none of the server's figures.
+`details: false` asks for none of the server's figures.
 
 **Logging in.** SCRAM-SHA-256 or SCRAM-SHA-1 (RFC 7677, RFC 5802), as the server has keys for the user; it has to prove
 that it knows the password too. X.509, Kerberos and LDAP logins are not spoken.
@@ -147,7 +147,7 @@ class MongodbParams(Params):
     )
     freshness: NewestDocument | None = Field(None, description="`collection`, `field` and `max_age`.")
     in_step: InStepWith | None = Field(None, description="`uri`, `collection`, perhaps `field`, and `max_gap`.")
-    status: bool = Field(True, description="Whether to ask for the server's own figures.")
+    details: bool = Field(True, description="Whether to ask for the server's own figures.")
     session: SessionUse = Field(
         "new", description="`keep`: use one session for many runs; logging in is not tried then."
     )
@@ -203,7 +203,7 @@ async def _measure(params: MongodbParams, session: Session, findings: Findings) 
         asked.append(_newest(params.freshness.collection, params.freshness.field, database))
     if params.in_step is not None:
         asked.append(_step(params.in_step, database))
-    own = [*figures.STATUS, {"dbStats": 1, "$db": database}] if params.status else []
+    own = [*figures.STATUS, {"dbStats": 1, "$db": database}] if params.details else []
     ctx.phases.begin("query")
     hello, *answers = await session.ask(asked, own, figures.NOT_TOLD)
     ctx.phases.end()
@@ -213,13 +213,12 @@ async def _measure(params: MongodbParams, session: Session, findings: Findings) 
     if params.freshness is not None:
         _judge_freshness(params.freshness, answers.pop(0), hello, findings)
     here = _figure(params.in_step, answers.pop(0)) if params.in_step is not None else None
-    if params.status:
+    if params.details:
         size_bytes = _describe(params, dict(zip(figures.STATUS_NAMES, answers, strict=True)), findings)
         if size_bytes is not None:
             note_size(size_bytes, memory, findings)
     if params.in_step is not None:
-        there = await _ask_other(params.in_step, params.ip_version, ctx)
-        judge_gap(here, there, params.in_step, str(params.in_step.uri.address), findings)
+        await _compare(params.in_step, here, params.ip_version, ctx, findings)
 
 
 def _judge_member(params: MongodbParams, hello: Document, findings: Findings) -> None:
@@ -300,23 +299,27 @@ def _figure(rule: InStepWith, answer: Document) -> float | None:
     return number
 
 
-async def _ask_other(rule: InStepWith, ip_version: IpVersion | None, ctx: Context) -> float | None:
-    """Return the figure of the other server. Raises TroubleError, which names it."""
+async def _compare(
+    rule: InStepWith, here: float | None, ip_version: IpVersion | None, ctx: Context, findings: Findings
+) -> None:
+    """Ask the other server, and judge the gap."""
     ctx.phases.begin("in_step")
     apart = Context(ctx.timeout_s, ctx.deadline, ctx.resources)  # its phases are not this server's
+    other = f"the other one ({rule.uri.address})"
     try:
         session = await _open(rule.uri, ip_version, apart)
         try:
             apart.phases.begin("query")
             (answer,) = await session.ask([_step(rule, rule.uri.database or "admin")])
-            figure = _figure(rule, answer)
+            there = _figure(rule, answer)
         finally:
             session.close()
     except NETWORK_ERRORS as error:
         failure, message = classify(error, apart.phases.current)
-        raise TroubleError(failure, f"{rule.uri.address}: {message}") from None
+        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
+        return
     ctx.phases.end()
-    return figure
+    judge_gap(here, there, rule, other, findings)
 
 
 PROBE = Probe(
@@ -336,7 +339,7 @@ PROBE = Probe(
         "connections_max": "connections that may be open",
         "connections_ratio": "share of them that is open",
         "lock_queue": "operations queued for a lock",
-        "lock_waiters": "operations that wait for a lock",
+        "locks_waiting": "operations that wait for a lock",
         "longest_operation_s": "how long the longest operation has run, in seconds; members and waiting drivers apart",
         "longest_transaction_s": "how long the oldest transaction has been open, in seconds",
         "members": "members of the replica set",

@@ -145,7 +145,7 @@ async def test_the_other_cluster_s_trouble_names_it():
     rule = {"url": f"http://127.0.0.1:{refusing_port()}", "index": "citizens", "max_gap": 1}
     result, _ = await result_of(Cluster(), in_step=rule)
     assert result.failure is Failure.CONNECT_REFUSED
-    assert result.message.startswith(rule["url"])
+    assert result.message.startswith(f"the other one ({rule['url']}) cannot be asked: ")
 
 
 async def test_what_the_login_may_not_see_is_absent_and_named():
@@ -169,7 +169,7 @@ async def test_what_the_login_may_not_see_is_absent_and_named():
     ],
 )
 async def test_logging_in(login, header):
-    result, server = await result_of(Cluster(), status=False, **login)
+    result, server = await result_of(Cluster(), details=False, **login)
     assert result.state is State.UP
     assert [request.header("Authorization") for request in server.requests] == [header]
 

@@ -77,7 +77,7 @@ async def test_a_primary_is_up_with_its_phases_and_figures(mechanism):
         "connections_max": 100,
         "connections_ratio": 0.3,
         "lock_queue": 2,
-        "lock_waiters": 1,
+        "locks_waiting": 1,
         "longest_operation_s": 12,
         "longest_transaction_s": 2.5,
         "members": 3,
@@ -130,7 +130,7 @@ def status(*members):
 async def test_lag_is_a_difference_of_last_writes(own, members, lag_s, state):
     greeting = hello(**({"isWritablePrimary": False, **own} if own else {}))
     server = Member(hello=greeting, replSetGetStatus=status(*members))
-    result = await result_of(server, replication={"max_lag": "30s", "replicas": 1})
+    result = await result_of(server, replication={"max_lag": "30s", "replicas": 1, "state": "down"})
     assert (result.state, result.samples.get("replication_lag_s")) == (state, lag_s), result.message
 
 
@@ -220,7 +220,7 @@ async def test_the_other_database_s_trouble_names_it():
     port = refusing_port()
     result = await result_of(Member(), in_step={"uri": uri(port), "collection": "c", "max_gap": 1})
     assert result.failure is Failure.CONNECT_REFUSED
-    assert result.message.startswith(f"127.0.0.1:{port}: ")
+    assert result.message.startswith(f"the other one (127.0.0.1:{port}) cannot be asked: ")
 
 
 async def test_what_the_login_may_not_see_is_absent_and_named():
@@ -229,12 +229,12 @@ async def test_what_the_login_may_not_see_is_absent_and_named():
         seen = await measure("mongodb", uri(port))
     assert seen.failure is None
     assert seen.facts["unseen"] == "serverStatus, replSetGetStatus, $currentOp"
-    assert not {"connections", "replication_lag_s", "lock_waiters"} & seen.samples.keys()
+    assert not {"connections", "replication_lag_s", "locks_waiting"} & seen.samples.keys()
 
 
 async def test_without_its_figures_nothing_but_the_greeting_is_asked():
     server = Member()
-    result = await result_of(server, status=False)
+    result = await result_of(server, details=False)
     assert result.state is State.UP
     assert {next(iter(document)) for document in server.asked} == {"hello", "saslStart", "saslContinue"}
 
@@ -358,7 +358,7 @@ async def test_answers_one_octet_at_a_time():
             writer.write(message(hello(), number))
 
     async with serve(handler) as port:
-        found_ = await measure("mongodb", f"mongodb://127.0.0.1:{port}", status=False)
+        found_ = await measure("mongodb", f"mongodb://127.0.0.1:{port}", details=False)
     assert found_.failure is None
 
 
