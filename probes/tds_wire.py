@@ -110,7 +110,7 @@ def read_prelogin(message: bytes) -> int:
         if message[start] == 1 and len(message) >= start + 5:
             place, length = struct.unpack_from(">HH", message, start + 1)
             if length == 1 and place < len(message) and message[place] <= ENCRYPT_REQ:
-                return message[place]
+                return int(message[place])
     raise TroubleError(Failure.PROTOCOL, "the server's answer to PRELOGIN is not one")
 
 
