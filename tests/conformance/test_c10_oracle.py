@@ -1,0 +1,33 @@
+"""C10 for the kind `oracle`: a listener that falls silent ends in `timeout` naming the phase."""
+
+import pytest
+
+from alerts.model import State
+from monitor.oneshot import prepare, run_once
+from probes.model import Failure
+from tests.probes.oracle_servers import read_connect
+from tests.probes.tcp_servers import SLACK_S, serve, silent
+
+TIMEOUT_S = 0.4
+
+
+async def silent_after_connect(reader, writer):
+    await read_connect(reader)
+    await silent(reader, writer)
+
+
+async def one_octet(reader, writer):
+    writer.write(b"\0")
+    await silent(reader, writer)
+
+
+@pytest.mark.parametrize(
+    ("handler", "options"), [(silent, ""), (silent, "?tls=yes"), (silent_after_connect, ""), (one_octet, "")]
+)
+async def test_c10_a_listener_that_falls_silent(handler, options):
+    async with serve(handler) as port:
+        dsn = f"oracle://user:secret@127.0.0.1:{port}/dancu{options}"
+        result = await run_once(prepare("oracle", dsn, {}, TIMEOUT_S), "test")
+    assert (result.state, result.failure) == (State.DOWN, Failure.TIMEOUT)
+    assert result.message == f"no answer within {TIMEOUT_S} s in login"
+    assert TIMEOUT_S <= result.duration_s < TIMEOUT_S + SLACK_S
