@@ -1,7 +1,7 @@
 """One session with an Oracle database by python-oracledb in its thin mode, and what its errors mean.
 
-The driver connects, speaks TLS and logs in in one step. It is given a number to connect to and our own TLS context, and
-it is stopped by cancelling it: its own time-out does not cover the handshake (`tcp_connect_timeout`).
+The driver logs in through our own stream (`oracle_guard`), so that connecting and TLS have phases of their own and it
+sees nothing that would hang it. It is stopped by cancelling it: its own time-out does not cover the handshake.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 from probes.database_url import DatabaseUrl, UrlForm
 from probes.failures import TroubleError, classify, plain_line
 from probes.model import Context, Failure
+from probes.oracle_guard import Guard
+from probes.resolver import Address, ascii_name
+from probes.tcp_stream import connect
 from probes.tls import Trust, context_for
 
 FORM = UrlForm("oracle", 1521, {"tls": ("yes", "no"), "caFile": (), "verify": ("yes", "no"), "sid": (), "appName": ()})
@@ -62,6 +65,9 @@ NOT_ALLOWED = frozenset({"ORA-00942", "ORA-01031", "ORA-01219", "ORA-02030", "OR
 
 _CODE = re.compile(r"\b(?:ORA|DPY)-\d{4,5}\b")
 
+_WHERE = re.compile(r" at host \"[^\"]*\" port \d+")
+"""Where the driver was told to go: to our guard."""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -89,10 +95,12 @@ class Session:
         connection: of the driver (`oracledb.AsyncConnection`).
         url: how it was logged in.
         ctx: of the run.
+        guard: between it and the server.
 
     """
 
-    def __init__(self, connection: Any, url: DatabaseUrl, ctx: Context) -> None:
+    def __init__(self, connection: Any, url: DatabaseUrl, ctx: Context, guard: Guard | None = None) -> None:
+        self._guard = guard
         self._connection = connection
         self._url = url
         self._ctx = ctx
@@ -122,10 +130,15 @@ class Session:
                 found = await cursor.fetchmany(ROWS_LIMIT + 1)
                 names = tuple(plain_line(str(column[0]), 128) for column in cursor.description)
         except driver().Error as error:
-            raise trouble_of(error, self._ctx.phases.current, self._url) from None
+            raise self._trouble(error) from None
         if len(found) > ROWS_LIMIT:
             raise TroubleError(Failure.BODY_TOO_LARGE, f"the query gives more than {ROWS_LIMIT} rows")
         return Answer(names, found)
+
+    def _trouble(self, error: Exception) -> Exception:
+        if self._guard is not None and self._guard.trouble is not None:
+            return self._guard.trouble
+        return trouble_of(error, self._ctx.phases.current, self._url)
 
     async def close(self) -> None:
         """Log off, if the server takes that at once. Raises nothing of the network's."""
@@ -134,6 +147,9 @@ class Session:
                 await self._connection.close()
         except (driver().Error, OSError):
             return
+        finally:
+            if self._guard is not None:
+                await self._guard.close()
 
 
 def driver() -> ModuleType:
@@ -149,32 +165,46 @@ def driver() -> ModuleType:
     return oracledb
 
 
-async def open_session(url: DatabaseUrl, host: str, ctx: Context) -> Session:
-    """Connect to a number and log in, in the phase `login`. Raises TroubleError."""
-    ctx.phases.begin("login")
-    by_tls = url.option("tls") == "yes"
-    trust = Trust(url.option("verify") != "no", url.option("caFile"))
+async def open_session(url: DatabaseUrl, addresses: Sequence[Address], ctx: Context) -> Session:
+    """Connect, speak TLS and log in, each in its phase. Raises TroubleError, OSError."""
+    stream = await connect(addresses, url.address.port, ctx)
+
+    async def start_tls() -> None:
+        trust = Trust(url.option("verify") != "no", url.option("caFile"))
+        await stream.start_tls(context_for(trust, ctx.resources), ascii_name(url.address.host))
+
+    guard = Guard(stream, start_tls)
+    try:
+        if url.option("tls") == "yes":
+            ctx.phases.begin("tls")
+            await start_tls()
+        ctx.phases.begin("login")
+        await guard.open()
+        return Session(await _log_in(url, guard.port), url, ctx, guard)
+    except driver().Error as error:
+        await guard.close()
+        if guard.trouble is not None:
+            raise guard.trouble from None
+        raise trouble_of(error, ctx.phases.current, url) from None
+    except BaseException:
+        await guard.close()
+        raise
+
+
+async def _log_in(url: DatabaseUrl, port: int) -> Any:
     where = {"sid": url.option("sid")} if url.option("sid") else {"service_name": url.database}
     name = url.option("appName", "thongsuot")
     about = dict.fromkeys(("program", "machine", "osuser", "terminal"), name)  # nobody learns our host and paths
-    try:
-        connection = await driver().connect_async(
-            user=url.user,
-            password=url.password.get_secret_value(),
-            # The name that a certificate has to be for; without TLS, the number that it was resolved to.
-            host=url.address.host if by_tls else host,
-            port=url.address.port,
-            protocol="tcps" if by_tls else "tcp",
-            ssl_context=context_for(trust, ctx.resources) if by_tls else None,
-            ssl_server_dn_match=False,  # the context does that, by RFC 9525
-            retry_count=0,
-            disable_oob=True,
-            **where,
-            **about,
-        )
-    except driver().Error as error:
-        raise trouble_of(error, ctx.phases.current, url) from None
-    return Session(connection, url, ctx)
+    return await driver().connect_async(
+        user=url.user,
+        password=url.password.get_secret_value(),
+        host="127.0.0.1",
+        port=port,
+        retry_count=0,
+        disable_oob=True,
+        **where,
+        **about,
+    )
 
 
 def trouble_of(error: Exception, phase: str, url: DatabaseUrl) -> TroubleError:
@@ -189,6 +219,7 @@ def trouble_of(error: Exception, phase: str, url: DatabaseUrl) -> TroubleError:
     code = next((code for code in codes if code in CODES), codes[0] if codes else "no code")
     default = Failure.PROTOCOL if code.startswith("DPY") else Failure.QUERY_FAILED
     said = next((line for line in text.splitlines() if line.startswith(code)), text)
+    said = _WHERE.sub("", said)
     failure = CODES.get(code, default)
     return TroubleError(
         failure, url.without_password(plain_line(said, 200)) + f" in {phase}" * (failure is Failure.TIMEOUT)

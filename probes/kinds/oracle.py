@@ -9,11 +9,11 @@
       in_step: {dsn: "oracle://…@10.0.1.5/dancu", table: APP.CITIZENS, column: ID, max_gap: 100}
       degraded_when: ["row.WAITING > 1000", "connections_ratio > 0.8", "backup_age_s > 93600.0"]
 
-It needs python-oracledb (`pip install thongsuot[oracle]`), in thin mode. Phases: `resolve`, `login`, `query` and
-`details`. **Connecting, TLS and logging in cannot be told apart in time**: the driver does them in one step, which is
-`login`; their failures can. A login that is not taken (ORA-01017 and its like) is `auth_rejected`. A listener that does not know
-the service (ORA-12514) or the SID (ORA-12505), a database that starts, and a statement that is not run, are
-`query_failed` with code and words: it is reached and speaks, but does not serve.
+It needs python-oracledb (`pip install thongsuot[oracle]`), in thin mode. Each phase is measured apart: `resolve`,
+`connect`, `tls`, `login`, `query`, `details`. A login that is not taken (ORA-01017 and its like) is `auth_rejected`. A
+listener that does not know the service (ORA-12514) or the SID (ORA-12505), a database that starts, and a statement that
+is not run, are `query_failed` with code and words: it is reached and speaks, but does not serve. So is a listener that
+redirects (a SCAN listener of RAC): write a check for the listener of each node.
 
 **Query.** One statement (`SELECT 1 FROM DUAL` by default), in a transaction that is read only (`SET TRANSACTION READ
 ONLY`). Each round trip has a `call_timeout` just below the time left, after which the driver tells the server to stop.
@@ -144,14 +144,7 @@ async def run(params: OracleParams, ctx: Context) -> Measurement:
 
 async def _open(dsn: DatabaseUrl, ip_version: IpVersion | None, ctx: Context) -> Session:
     """Return a session with the first address that takes one. Raises TroubleError, OSError."""
-    addresses = await resolve(dsn.address.host, ctx, ip_version)
-    for address in addresses[:-1]:
-        try:
-            return await open_session(dsn, address.host, ctx)
-        except TroubleError as error:
-            if error.failure not in (Failure.CONNECT_REFUSED, Failure.NETWORK_UNREACHABLE):
-                raise
-    return await open_session(dsn, addresses[-1].host, ctx)
+    return await open_session(dsn, await resolve(dsn.address.host, ctx, ip_version), ctx)
 
 
 async def measure(params: OracleParams, session: Session, ctx: Context, findings: Findings) -> None:
@@ -265,7 +258,9 @@ PROBE = Probe(
     run=run,
     samples={
         "resolve_s": "time of the name lookup, in seconds",
-        "login_s": "time of connecting, TLS and logging in, which the driver does in one step, in seconds",
+        "connect_s": "time of connecting, in seconds",
+        "tls_s": "time of the TLS handshake, in seconds",
+        "login_s": "time of asking the listener and of logging in, in seconds",
         "query_s": "time of the statements, in seconds",
         "details_s": "time of asking the database about itself, in seconds",
         "rows": "rows that the query gave",

@@ -22,12 +22,13 @@ async def one_octet(reader, writer):
 
 
 @pytest.mark.parametrize(
-    ("handler", "options"), [(silent, ""), (silent, "?tls=yes"), (silent_after_connect, ""), (one_octet, "")]
+    ("handler", "options", "phase"),
+    [(silent, "", "login"), (silent, "?tls=yes", "tls"), (silent_after_connect, "", "login"), (one_octet, "", "login")],
 )
-async def test_c10_a_listener_that_falls_silent(handler, options):
+async def test_c10_a_listener_that_falls_silent(handler, options, phase):
     async with serve(handler) as port:
         dsn = f"oracle://user:secret@127.0.0.1:{port}/dancu{options}"
         result = await run_once(prepare("oracle", dsn, {}, TIMEOUT_S), "test")
     assert (result.state, result.failure) == (State.DOWN, Failure.TIMEOUT)
-    assert result.message == f"no answer within {TIMEOUT_S} s in login"
+    assert result.message == f"no answer within {TIMEOUT_S} s in {phase}"
     assert TIMEOUT_S <= result.duration_s < TIMEOUT_S + SLACK_S

@@ -15,6 +15,7 @@ from probes.failures import NETWORK_ERRORS, TroubleError, classify
 from probes.kinds import oracle
 from probes.model import Context, Failure, Resources
 from probes.oracle_figures import lag_s
+from probes.oracle_guard import Frames
 from probes.oracle_session import CODES, Session, trouble_of
 from tests.probes.http_servers import linger
 from tests.probes.oracle_servers import Connection, Listener, read_connect, refusal
@@ -76,22 +77,36 @@ async def test_a_listener_that_hangs_up(handler):
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("said", "failure"),
     [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100,
-        b"\0\x08\0\0\x63\0\0\0",
-        b"\xff\xff\0\0\x04\0\0\0",
-        refusal(12514)[:30],
-        b"\0\x0c\0\0\x04\0\0\0\x22\0\xff\xff",
-        b"\0\0\0\0\0\0\0\0" * 1000,
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100, Failure.PROTOCOL),
+        (b"\0\x08\0\0\x63\0\0\0", Failure.PROTOCOL),
+        (b"\xff\xff\0\0\x04\0\0\0", Failure.TIMEOUT),
+        (refusal(12514)[:30], Failure.TIMEOUT),
+        (b"\0\0\0\0\0\0\0\0" * 1000, Failure.PROTOCOL),  # without the guard: endless, until memory is gone
+        (b"\0\x07\0\0\x04\0\0\0", Failure.PROTOCOL),
+        (b"\0\x0a\0\0\x05\0\0\0\0\0", Failure.QUERY_FAILED),
     ],
 )
-async def test_what_is_not_a_listener(said):
+async def test_what_is_not_a_listener(said, failure):
     result = await result_of(saying(said), timeout_s=0.5)
-    assert result.state is State.DOWN, result.message
-    assert result.failure in (Failure.TIMEOUT, Failure.PROTOCOL, Failure.QUERY_FAILED, Failure.CONNECTION_CLOSED)
+    assert (result.state, result.failure) == (State.DOWN, failure), result.message
     assert result.message.isprintable()
     assert len(result.message) <= 300
+
+
+def test_only_sound_frames_reach_the_driver():
+    frames = Frames()
+    accept = b"\0\x0a\0\0\x02\0\0\0\x01\x3f"  # of protocol 319: lengths have four octets from here on
+    assert frames.feed(accept[:5]) == b""
+    assert frames.feed(accept[5:] + b"\0\0\0\x09\x06\0\0\0x") == accept + b"\0\0\0\x09\x06\0\0\0x"
+    with pytest.raises(TroubleError, match="this is not Oracle"):
+        frames.feed(b"\0\x01\0\x01\x06\0\0\0")
+    with pytest.raises(TroubleError, match="more than 4194304 bytes"):
+        Frames().feed(b"\0" * (4 * 1024 * 1024 + 1))
+    resend = Frames()
+    assert resend.feed(b"\0\x08\0\0\x0b\x08\0\0") == b"\0\x08\0\0\x0b\0\0\0"
+    assert resend.wants_tls_anew
 
 
 async def test_nobody_listens():
