@@ -142,7 +142,7 @@ class MongodbParams(Params):
     role: Role = Field("any", description="What the server should be: primary, replica or any.")
     replica_set: Name | None = Field(None, description="Name of the replica set that it should be in.")
     replication: Replication = Field(
-        Replication(),
+        Replication(state="degraded"),
         description="`max_lag` of the slowest replica, and how many `replicas` a primary has at the least.",
     )
     freshness: NewestDocument | None = Field(None, description="`collection`, `field` and `max_age`.")

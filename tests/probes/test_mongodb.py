@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import struct
+import sys
 from datetime import timedelta
 
 import bson
@@ -15,6 +16,7 @@ from pymongo.errors import OperationFailure
 
 from alerts.model import State
 from monitor.oneshot import WrongUseError, prepare, run_once
+from probes import mongodb_wire
 from probes.model import Failure
 from tests.probes.mongodb_servers import NOW, PASSWORD, USER, Member, found, hello, member, message, read, refused
 from tests.probes.tcp_servers import SLACK_S, measure, refusing_port, saying, serve, silent
@@ -400,3 +402,11 @@ async def test_a_check_that_is_cut_off_leaves_nothing_behind():
     before = len(asyncio.all_tasks())
     await result_of(silent, timeout_s=0.3)
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_without_its_library_the_check_is_unknown_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bson", None)
+    mongodb_wire.bson.cache_clear()
+    result = await result_of(silent)
+    assert (result.state, result.failure) == (State.UNKNOWN, Failure.INTERNAL)
+    assert result.message == "the probe kind mongodb needs pymongo: pip install thongsuot[mongodb]"

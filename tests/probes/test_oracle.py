@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from decimal import Decimal
 
 import oracledb
@@ -305,3 +306,10 @@ async def test_a_session_is_logged_off_and_not_waited_for():
 
 async def test_silence_does_not_hold_us():
     assert (await result_of(silent, timeout_s=0.3)).failure is Failure.TIMEOUT
+
+
+async def test_without_its_driver_the_check_is_unknown_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    result = await result_of(silent)
+    assert (result.state, result.failure) == (State.UNKNOWN, Failure.INTERNAL)
+    assert result.message == "the probe kind oracle needs oracledb: pip install thongsuot[oracle]"
