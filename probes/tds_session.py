@@ -38,7 +38,7 @@ SERVER_TIME_RATIO: Final = 0.95
 LOGIN_REFUSED = frozenset({18450, 18451, 18452, 18456, 18461, 18470, 18486, 18487, 18488, 18458, 18459})
 """Errors that mean that this login is not let in (sys.messages): wrong, disabled, locked, expired."""
 
-LOCK_TIMEOUT, DEADLOCK_VICTIM = 1222, 1205
+LOCK_TIMEOUT = 1222
 
 NOT_ALLOWED = frozenset({208, 229, 230, 262, 297, 300, 371, 916, 4060})
 """Errors that mean that a login may not see something, or that this version does not have it."""

@@ -41,7 +41,8 @@ class Answer:
     """What a message said.
 
     Attributes:
-        columns, first, rows: of the first result: its columns, its first row (None where there is none), its length.
+        columns, first, rows, all_rows: of the first result: its columns, its first row (None where there is none), its
+            length, and all of it.
         error: the first error.
         is_login: a login was acknowledged.
         routed_to: where the server sends its client instead.
