@@ -241,7 +241,7 @@ async def test_the_other_database_s_trouble_names_it():
     port = refusing_port()
     rule = {"dsn": dsn(port), "table": "T", "max_gap": 1, "state": "degraded"}
     found = await found_by(Connection(**{'"T"': [(5,)]}), in_step=rule, details=False)
-    assert (found.failure, found.degrades) == (Failure.CONNECT_REFUSED, True)
+    assert (found.failure, found.is_degraded) == (Failure.CONNECT_REFUSED, True)
     assert found.message.startswith(f"the other one (127.0.0.1:{port}) cannot be asked: ")
 
 
