@@ -148,6 +148,8 @@ def _chain(facts: Mapping[str, Any], style: Style) -> Iterator[str]:
 def _certificate(item: Mapping[str, Any], style: Style) -> str:
     text = f"{item.get('subject', '?')}  ← {item.get('issuer', '?')}"
     until = item.get("not_after")
+    if isinstance(until, str):
+        until = datetime.fromisoformat(until)
     if isinstance(until, datetime):
         left = until - datetime.now(until.tzinfo)
         soon = left < timedelta(seconds=_EXPIRY_SOON_S)

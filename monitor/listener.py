@@ -16,13 +16,13 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from alerts.model import Result
 from config.model import Inventory
+from monitor import blackbox
 from monitor.heartbeats import Heartbeats
 from monitor.jobs import Job
 from monitor.metrics import probe_text
 from monitor.oneshot import MODULES, WrongUseError, prepare
-from monitor.runner import measure
+from monitor.runner import Observation, observe
 from probes import registry
 from probes.heartbeat_book import TAIL_CHARACTERS, Signal
 from probes.model import Resources
@@ -124,8 +124,9 @@ class Routes:
             known = ", ".join(sorted({*self._engine.inventory.modules, *MODULES, *registry.kinds()}))
             text = f"{error}\nmodules: {known}\n"
             return web.Response(status=400, text=text, content_type=TEXT)
-        result = await self._measure(job)
-        return web.Response(body=probe_text(kind, result).encode(), headers={"Content-Type": PROMETHEUS})
+        seen = await self._observe(job)
+        more = blackbox.series_of(kind, seen, tuple(condition.source for condition in job.down_when))
+        return web.Response(body=probe_text(kind, seen.result, more).encode(), headers={"Content-Type": PROMETHEUS})
 
     def _job_of(self, name: str, target: str, timeout_s: float) -> tuple[str, Job]:
         """Return the kind and the job of a module. Raises WrongUseError."""
@@ -139,9 +140,9 @@ class Routes:
         address = _with_scheme(target) if module.target == "url" else target
         return module.probe, prepare(module.probe, address, options, timeout_s, module.target)
 
-    async def _measure(self, job: Job) -> Result:
+    async def _observe(self, job: Job) -> Observation:
         async with self._seats:
-            return await measure(job, self._engine.resources, self._engine.agent)
+            return await observe(job, self._engine.resources, self._engine.agent)
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         """Take a job's signal, `/heartbeat/<token>[/start|/fail|/<exit code>][?rid=<run>]`, and the end of its log."""

@@ -137,10 +137,12 @@ def checks_text(
     return page.text()
 
 
-def probe_text(kind: str, result: Result) -> str:
-    """Return the answer to `/probe`: one result, in blackbox_exporter's names."""
+def probe_text(kind: str, result: Result, more: Iterable[tuple[str, str, float]] = ()) -> str:
+    """Return the answer to `/probe`: one result, in blackbox_exporter's names; of `more`, what is not there yet."""
     page = Page()
-    for name, further, value in series_of(kind, result):
+    series = {(name, further): value for name, further, value in more}
+    series |= {(name, further): value for name, further, value in series_of(kind, result)}
+    for (name, further), value in series.items():
         page.add(name, further, value)
     for sample, value in result.samples.items():
         page.add("thongsuot_sample", f'sample="{sample}"', value)

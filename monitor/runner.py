@@ -32,12 +32,14 @@ class Observation(NamedTuple):
         result: the stamped result.
         measurement: what the probe returned, facts included.
         phases: the phases that it went through, in order.
+        peer: the address that it spoke to last, "" where it came to none.
 
     """
 
     result: Result
     measurement: Measurement
     phases: tuple[str, ...]
+    peer: str = ""
 
 
 async def measure(job: Job, resources: Resources, agent: str) -> Result:
@@ -73,7 +75,7 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}
     result = Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
-    return Observation(result, measurement, tuple(context.phases.samples))
+    return Observation(result, measurement, tuple(context.phases.samples), context.peer)
 
 
 class _Deadline:

@@ -6,6 +6,7 @@ it is bounded and made printable before anybody sees it.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,7 @@ CERT_FACTS: Mapping[str, str] = {
 
 `certs` is the chain, the peer's own first: each a map of `subject`, `issuer`, `serial` (hexadecimal), `not_before` and
 `not_after` (text, for CEL's `timestamp()`: inside a list CEL takes no times), `expires_s` (seconds), `key` (such as
-`RSA 2048`), `signature` (such as `sha256`), `names` (a list).
+`RSA 2048`), `signature` (such as `sha256`), `names` (a list), `fingerprint_sha256`.
 """
 
 
@@ -113,6 +114,8 @@ def utc_text(moment: datetime) -> str:
 
 
 def _described(certificate: x509.Certificate) -> dict[str, Any]:
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415 - as in peer_certificate
+
     return {
         "subject": _name_text(lambda: certificate.subject),
         "issuer": _name_text(lambda: certificate.issuer),
@@ -120,6 +123,7 @@ def _described(certificate: x509.Certificate) -> dict[str, Any]:
         "not_before": certificate.not_valid_before_utc.strftime(_RFC_3339),
         "not_after": certificate.not_valid_after_utc.strftime(_RFC_3339),
         "expires_s": certificate.not_valid_after_utc.timestamp() - time.time(),
+        "fingerprint_sha256": hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
         "key": _key_text(certificate),
         "signature": _signature_text(certificate),
         "names": list(_names(certificate)),

@@ -212,5 +212,7 @@ async def connect(addresses: Sequence[Address], port: int, make: Callable[[], C]
         share_s = (ctx.deadline - loop.time()) / (len(addresses) - index)
         with contextlib.suppress(OSError):  # asyncio's TimeoutError is one
             async with asyncio.timeout(share_s):
+                ctx.peer = address.host
                 return (await loop.create_connection(make, address.host, port))[1]
+    ctx.peer = addresses[-1].host
     return (await loop.create_connection(make, addresses[-1].host, port))[1]

@@ -66,6 +66,7 @@ async def ask_udp(inquiry: Inquiry, server: Address, port: int, ctx: Context, *,
     Raises TroubleError (`dns_timeout`, `dns_answer`), OSError.
     """
     ctx.phases.begin("query")
+    ctx.peer = server.host
     loop = asyncio.get_running_loop()
     id_, end = secrets.randbits(16), last_moment(ctx)
     pause_s = (end - loop.time()) / SENDINGS

@@ -97,6 +97,7 @@ class Answer:
         flags: of the header, in the order of FLAGS.
         answers: records of the answer section.
         authorities: how many records the authority section has.
+        additionals: how many the additional section has, without the OPT record of EDNS.
         size_bytes: of the message.
 
     """
@@ -105,6 +106,7 @@ class Answer:
     flags: tuple[str, ...]
     answers: tuple[Record, ...]
     authorities: int
+    additionals: int
     size_bytes: int
 
     @property
@@ -168,14 +170,15 @@ def decode_answer(message: bytes, asked: Question, id_: int) -> Answer:
     position = _match_question(reader, asked, questions, flags & 0xF)
     names = tuple(name for name, bit in FLAGS.items() if flags & bit)
     if flags & _TC:
-        return Answer(flags & 0xF, names, (), 0, len(message))
+        return Answer(flags & 0xF, names, (), 0, 0, len(message))
     if answers + authorities + additional > RECORDS_LIMIT:
         message_text = f"more than {RECORDS_LIMIT} records"
         raise PacketError(message_text)
     records, position = _records(reader, position, answers)
     position = _skip(reader, position, authorities)
-    upper = _extended_rcode(reader, position, additional)
-    return Answer(upper << 4 | flags & 0xF, names, tuple(records), authorities, len(message))
+    upper, has_opt = _extended_rcode(reader, position, additional)
+    rcode = upper << 4 | flags & 0xF
+    return Answer(rcode, names, tuple(records), authorities, additional - has_opt, len(message))
 
 
 def _match_question(reader: NameReader, asked: Question, questions: int, rcode: int) -> int:
@@ -225,12 +228,15 @@ def _skip(reader: NameReader, position: int, count: int) -> int:
     return position
 
 
-def _extended_rcode(reader: NameReader, position: int, count: int) -> int:
-    """Return the upper eight bits of the response code, from the OPT record's TTL (RFC 6891, section 6.1.3)."""
+def _extended_rcode(reader: NameReader, position: int, count: int) -> tuple[int, bool]:
+    """Return the upper eight bits of the response code, from the OPT record's TTL (RFC 6891, section 6.1.3).
+
+    Beside them, whether there is such a record.
+    """
     for _ in range(count):
         position = reader.skip_name(position)
         type_, _, ttl, length = reader.unpack(">HHIH", position)
         position = reader.within(position + _RECORD.size, length)
         if type_ == OPT:
-            return int(ttl >> 24)
-    return 0
+            return int(ttl >> 24), True
+    return 0, False

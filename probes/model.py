@@ -250,6 +250,7 @@ class Context:
         resources: shared sockets, pools and contexts of this process.
         phases: the stopwatch that the runner reads when it has to stop the probe.
         check: id of the check, under which a kind may keep in `resources` what it compares its next run with.
+        peer: the address that the probe spoke to last, as a number; set where it is connected to.
 
     """
 
@@ -258,6 +259,7 @@ class Context:
     resources: Resources
     phases: Phases = field(default_factory=Phases)
     check: str = ""
+    peer: str = ""
 
 
 P = TypeVar("P", bound=Params)

@@ -70,6 +70,7 @@ async def fly(
         ctx.phases.end()
         return Measurement(_resolve_s(ctx), failure, message)
     ctx.phases.begin("reply")
+    ctx.peer = destination.sockaddr[0]
     end = ctx.deadline - margin_s
     if asyncio.get_running_loop().time() + last_send_s >= end:
         message = f"looking up {host} left no time to measure"

@@ -175,6 +175,7 @@ async def connect(addresses: Sequence[Address], port: int, ctx: Context) -> TcpS
     loop = asyncio.get_running_loop()
     for position, address in enumerate(addresses):
         others = len(addresses) - position - 1
+        ctx.peer = address.host
         try:
             if not others:
                 return await _connect_one(address, port)

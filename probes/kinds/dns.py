@@ -169,6 +169,7 @@ def _describe(answer: Answer, inquiry: Inquiry, found: dict[str, float], facts: 
     found["rcode"] = answer.rcode
     found["answers"] = len(records)
     found["authorities"] = answer.authorities
+    found["additionals"] = answer.additionals
     found["response_bytes"] = answer.size_bytes
     if records:
         found["ttl_min_s"] = min(record.ttl_s for record in records)
@@ -217,6 +218,7 @@ PROBE = Probe(
         "rcode": "response code (0 NOERROR, 2 SERVFAIL, 3 NXDOMAIN)",
         "answers": "records of the asked type that belong to the name",
         "authorities": "records in the authority section",
+        "additionals": "records in the additional section, without that of EDNS",
         "ttl_min_s": "least time to live of these records, in seconds",
         "response_bytes": "size of the answer, in bytes",
         "tcp_fallback": "1 when the answer was truncated over UDP and fetched over TCP, else 0",

@@ -21,7 +21,8 @@ async def test_records_are_counted_and_shown():
         result = await run_once(prepare("dns", "example.vn", {"server": server.address, "down_when": held}), "test")
     assert found.failure is None
     assert found.samples == {
-        "query_s": found.samples["query_s"], "rcode": 0, "answers": 2, "authorities": 0, "ttl_min_s": 60,
+        "query_s": found.samples["query_s"], "rcode": 0, "answers": 2, "authorities": 0,
+        "additionals": 0, "ttl_min_s": 60,
         "response_bytes": 60, "tcp_fallback": 0, "retries": 0, "ignored": 0,
     }  # fmt: skip
     assert found.facts["records"] == ["192.0.2.1", "192.0.2.2"]
