@@ -121,6 +121,31 @@ class Core:
         state = self.memory.checks.get(check_id)
         return state is not None and confirming(state)
 
+    @property
+    def now_ms(self) -> int:
+        """Until when time has passed."""
+        return self._now_ms
+
+    def silent_at_ms(self, check: str) -> int:
+        """Return when silence after its last result makes a check unknown, or has made it so."""
+        return stale_at_ms(self._rules.checks[check], self.memory.checks[check])
+
+    def correct(self, check: str, state: CheckState) -> list[Event]:
+        """Go on from another state of a check, which results that came late have shown to be the true one.
+
+        What it amounts to is worked out as of now; the check's own transitions are for whoever found that out.
+        """
+        rule = self._rules.checks[check]
+        self.memory.checks[check] = state
+        self.changed_checks.add(check)
+        if state.last_at_ms and check not in self._armed:
+            self._arm(rule, state)
+        events: list[Event] = []
+        if not self._is_unsettled and rule.target in self._rules.targets:
+            self._decide({rule.target: state.since_ms}, self._now_ms, events)
+            events += self._incidents.flush(self._now_ms)
+        return events
+
     def replace_rules(self, rules: Rules) -> list[Event]:
         """Take other rules; the states of checks and targets that they still have stay.
 

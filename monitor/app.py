@@ -26,15 +26,17 @@ from monitor.evidence import Evidence
 from monitor.heartbeats import Heartbeats
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job, jobs_of
+from monitor.lateness import Engine
 from monitor.listener import create_listener
 from monitor.metrics import Figure, check_labels, checks_text, engine_registry, engine_text
 from monitor.queries import Queries
-from monitor.recent import ROLLUP_MS, Recent
+from monitor.recent import Recent
 from monitor.records import CheckNow
+from monitor.rollup import INTERVAL_MS
 from monitor.runner import Runner
 from monitor.schedule import Schedule
 from monitor.spool import Spool
-from monitor.store import Store
+from monitor.store import Store, StoreUnavailableError
 from probes.heartbeat_book import KEY as HEARTBEATS
 from probes.heartbeat_book import Book
 from probes.model import Resources
@@ -43,6 +45,8 @@ log = structlog.get_logger()
 
 SPOOL_LIMIT_BYTES = 1 << 30
 STOP_GRACE_S = 10.0
+SETTLE_S = 20
+"""How often late results are taken up, and hours and days that are over are made."""
 RAW_RETENTION_S = 14 * 86400
 """How long raw results are kept."""
 
@@ -116,7 +120,8 @@ class Monitor:
         if not last_ms:
             return
         results = []
-        async for result in self._store.export_results(last_ms - last_ms % ROLLUP_MS - ROLLUP_MS, _now_ms() + 1):
+        from_ms = self._recent.closed_ms = last_ms - last_ms % INTERVAL_MS - INTERVAL_MS
+        async for result in self._store.export_results(from_ms, _now_ms() + 1):
             is_new = result.at_ms > snapshot.get(result.check, 0)
             self._recent.add(result, to_spark=is_new)
             if is_new:
@@ -139,6 +144,7 @@ class Monitor:
         self._coarse.add_job(self.heartbeats.save, "interval", seconds=30, id="heartbeats", coalesce=True)
         self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
         self._coarse.add_job(self._close_months, "interval", hours=1, id="months", coalesce=True, max_instances=1)
+        self._coarse.add_job(self._settle, "interval", seconds=SETTLE_S, id="settle", coalesce=True, max_instances=1)
         self._coarse.start()
         # What is here now stays: the collector need not walk through it again and again while checks are due.
         gc.freeze()
@@ -237,6 +243,15 @@ class Monitor:
             await queries.aclose()
         if counted:
             log.info("closed months", counted=counted)
+    async def _settle(self) -> None:
+        """Work out what is outdated, as far as the writer is done with it."""
+        if not self._writer.store_available or self._spool.pending() or not self._writer.closed_ms:
+            return
+        engine = Engine(self._core, self._writer.defer, self._writer.flushed)
+        try:
+            await self._store.settle(self._writer.closed_ms, engine)
+        except StoreUnavailableError as error:
+            log.warning("the past waits until the store is back", error=str(error))
 
     def _figures(self) -> list[Figure]:
         """Return the engine's own figures, to be read when they are asked for."""

@@ -76,9 +76,9 @@ class Histogram:
     def add(self, value: int) -> None:
         """Count a value, a whole number from 0 to below LIMIT."""
         self.sum += value
-        if value < self.minimum:
+        if value < self.minimum:  # noqa: PLR1730 - min() and max() cost as much again as all the rest
             self.minimum = value
-        if value > self.maximum:
+        if value > self.maximum:  # noqa: PLR1730
             self.maximum = value
         if not value:
             self.zeros += 1
@@ -162,7 +162,7 @@ def sketch(count: int, minimum: int, maximum: int, total: int) -> Histogram:
     histogram.add(minimum)
     if count > 1:
         histogram.add(maximum)
-    if count > 2:  # noqa: PLR2004 - more than the two ends
+    if count > 2:
         mean = min(max((total - minimum - maximum) // (count - 2), minimum), maximum)
         between = Histogram()
         between.add(mean)
@@ -181,8 +181,8 @@ def encode(histogram: Histogram) -> bytes:
     before = _BEFORE_FIRST
     for index, count in sorted(histogram.buckets.items()):
         distance, before = index - before, index
-        parts.append(_SHORT[distance] if distance < 0x80 else _varint(distance))  # noqa: PLR2004 - seven bits
-        parts.append(_SHORT[count] if count < 0x80 else _varint(count))  # noqa: PLR2004
+        parts.append(_SHORT[distance] if distance < 0x80 else _varint(distance))
+        parts.append(_SHORT[count] if count < 0x80 else _varint(count))
     return b"".join(parts)
 
 
@@ -191,7 +191,7 @@ def decode(body: bytes, minimum: int, maximum: int, total: int) -> Histogram:
 
     Raises CorruptError for anything that `encode` does not give, or that these figures cannot be of.
     """
-    if not 2 <= len(body) <= _BODY_LIMIT or body[0] > SCALE:  # noqa: PLR2004 - scale and zeros
+    if not 2 <= len(body) <= _BODY_LIMIT or body[0] > SCALE:
         message = f"a body of {len(body)} bytes is none of a histogram"
         raise CorruptError(message)
     histogram = Histogram(body[0])
@@ -237,7 +237,7 @@ def _index(value: int) -> int:
 
 def _varint(value: int) -> bytes:
     out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits
+    while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
@@ -249,7 +249,7 @@ def _varints(body: bytes) -> Iterator[int]:
     number = shift = 0
     for octet in body[1:]:
         number |= (octet & 0x7F) << shift
-        if octet > 0x7F:  # noqa: PLR2004 - another octet follows
+        if octet > 0x7F:
             shift += 7
             if shift >= _VARINT_BITS_LIMIT:
                 break

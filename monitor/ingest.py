@@ -17,8 +17,9 @@ import structlog
 from alerts.core import Core
 from alerts.model import Event, Flapping, IncidentEvent, Notification, Result, RunNow, Transition
 from monitor.evidence import Evidence
+from monitor.lateness import is_late, joined
 from monitor.recent import Recent
-from monitor.records import Batch, TargetNow
+from monitor.records import Batch, Late, TargetNow
 from monitor.schedule import Schedule
 from monitor.spool import Spool, SpoolFullError
 from monitor.store import Store, StoreUnavailableError
@@ -66,6 +67,7 @@ class Writer:
     Attributes:
         saved: results saved in the store; spooled: batches that went to the spool.
         store_available: whether the last attempt to save succeeded.
+        closed_ms: rollups that started before this are over and saved, and the writer no longer touches them.
         saved_at_ms: when a transaction was last committed, 0 before the first.
 
     """
@@ -99,6 +101,9 @@ class Writer:
         self.spooled = 0
         self.store_available = True
         self.saved_at_ms = 0
+        self.closed_ms = 0
+        self._committed_once = asyncio.Event()
+        self._is_stopping = False
 
     async def run(self) -> None:
         """Write until told to end. Cancelling may lose what is being saved."""
@@ -116,6 +121,7 @@ class Writer:
         while len(self._inbox):
             await self.write()
         self._snapshot_at = self._gathered_at = float("-inf")
+        self._is_stopping = True
         await self.write()
 
     def defer(self, events: Iterable[Event]) -> None:
@@ -153,14 +159,21 @@ class Writer:
         """
         results.sort(key=_known_at)
         events, self._deferred = self._deferred, []
-        feed, add = self._core.feed, self._recent.add
+        feed, recent, checks = self._core.feed, self._recent, self._core.memory.checks
+        late: list[Late] = []
         for result in results:
-            events += feed(result)
-            add(result)
+            before = checks.get(result.check)
+            if before is None or not is_late(result, before, recent, self._core):
+                events += feed(result)
+                recent.add(result)
+                continue
+            late.append(Late(result.check, result.at_ms, result.at_ms))
+            if result.at_ms >= recent.closed_ms:
+                recent.add(result, to_spark=False)
         if caught_up:
             events += self._core.advance(now_ms)
         batch, run_now = _sorted_out(events)
-        batch.results = results
+        batch.results, batch.late = results, joined(late)
         self._add_states(batch, now_ms)
         return batch, run_now
 
@@ -170,7 +183,7 @@ class Writer:
         if time.monotonic() - self._snapshot_at >= SNAPSHOT_S:
             self._snapshot_at = time.monotonic()
             checks |= recent.take_touched_checks()
-            batch.rollups = recent.take_rollups(now_ms)
+            batch.rollups = recent.take_rollups(now_ms, all_of_them=self._is_stopping)
         states = core.memory.checks
         batch.checks = [recent.check_now(check, states[check]) for check in checks if check in states]
         targets = core.memory.targets
@@ -178,7 +191,14 @@ class Writer:
         core.changed_checks.clear()
         core.changed_targets.clear()
 
+    async def flushed(self) -> None:
+        """Return when all that the core has decided by now is in the store."""
+        # The first of two transactions may have been put together before.
+        for _ in range(2):
+            await self._committed_once.wait()
+
     async def _save(self, batch: Batch, now_ms: int) -> None:
+        closed_ms = self._recent.closed_ms
         if self._spool.pending() or not self.store_available:
             await self._to_spool(batch)
             await self._deliver_spool()
@@ -190,6 +210,9 @@ class Writer:
             await self._to_spool(batch)
             return
         self._committed(batch, now_ms)
+        self.closed_ms = closed_ms
+        self._committed_once.set()
+        self._committed_once = asyncio.Event()
         await self._beat(now_ms)
 
     async def _beat(self, now_ms: int) -> None:
@@ -248,8 +271,8 @@ def _known_at(result: Result) -> int:
 
 
 def _has_changes(batch: Batch) -> bool:
-    parts = (batch.transitions, batch.incidents, batch.notifications, batch.checks, batch.targets, batch.rollups)
-    return any(parts)
+    decided = (batch.transitions, batch.incidents, batch.notifications, batch.checks, batch.targets)
+    return any(decided) or bool(batch.rollups or batch.late)
 
 
 def _is_empty(batch: Batch) -> bool:

@@ -6,75 +6,13 @@ from array import array
 from collections.abc import Iterable, Mapping
 from math import nan
 
-from alerts.model import CheckState, Result, State
+from alerts.model import CheckState, Result
 from monitor.jobs import Job
 from monitor.records import SPARK_POINTS, CheckNow, Rollup
+from monitor.rollup import INTERVAL_MS, Tally
 
-ROLLUP_MS = 300_000
-"""Length of the finest rollup: 5 minutes, the sampling interval of the capacity rule."""
-
-
-class _Open:
-    """The rollup of one check that is still being added to."""
-
-    __slots__ = (
-        "degraded",
-        "down",
-        "latency_count",
-        "latency_max",
-        "latency_min",
-        "latency_sum",
-        "loss_count",
-        "loss_sum",
-        "unknown",
-        "up",
-    )
-
-    def __init__(self) -> None:
-        self.up = self.degraded = self.down = self.unknown = 0
-        self.latency_count = 0
-        self.latency_sum = 0.0
-        self.latency_min: float | None = None
-        self.latency_max: float | None = None
-        self.loss_count = 0
-        self.loss_sum = 0.0
-
-    def add(self, state: State, latency_s: float | None, loss_ratio: float | None) -> None:
-        match state:
-            case State.UP:
-                self.up += 1
-            case State.DEGRADED:
-                self.degraded += 1
-            case State.DOWN:
-                self.down += 1
-            case State.UNKNOWN:
-                self.unknown += 1
-        if latency_s is not None:
-            self.latency_count += 1
-            self.latency_sum += latency_s
-            if self.latency_min is None or latency_s < self.latency_min:
-                self.latency_min = latency_s
-            if self.latency_max is None or latency_s > self.latency_max:
-                self.latency_max = latency_s
-        if loss_ratio is not None:
-            self.loss_count += 1
-            self.loss_sum += loss_ratio
-
-    def rollup(self, check: str, start_ms: int) -> Rollup:
-        return Rollup(
-            check,
-            start_ms,
-            self.up,
-            self.degraded,
-            self.down,
-            self.unknown,
-            self.latency_count,
-            self.latency_sum,
-            self.latency_min,
-            self.latency_max,
-            self.loss_count,
-            self.loss_sum,
-        )
+ROLLUP_AGE_MS = 60_000
+"""How long an open rollup may differ from the saved one: after a kill it is added up again from its results."""
 
 
 class Recent:
@@ -82,6 +20,7 @@ class Recent:
 
     Attributes:
         last: the last result by check, for `/metrics`.
+        closed_ms: intervals that started before this are over, and no longer added to.
 
     """
 
@@ -90,9 +29,10 @@ class Recent:
         self.last: dict[str, Result] = {}
         self._sparks: dict[str, array[float]] = {}
         self._latest: dict[str, tuple[float | None, float | None]] = {}
-        self._open: dict[tuple[str, int], _Open] = {}
+        self.closed_ms = 0
+        self._open: dict[tuple[str, int], Tally] = {}
         self._touched_checks: set[str] = set()
-        self._touched_rollups: set[tuple[str, int]] = set()
+        self._touched_rollups: dict[tuple[str, int], int] = {}
 
     def restore(self, now: Iterable[CheckNow]) -> None:
         """Take up the latencies that were saved."""
@@ -118,12 +58,13 @@ class Recent:
                 del spark[0]
             self._latest[check] = (latency_s, loss_ratio)
             self._touched_checks.add(check)
-        bucket = (check, result.at_ms - result.at_ms % ROLLUP_MS)
-        rollup = self._open.get(bucket)
-        if rollup is None:
-            rollup = self._open[bucket] = _Open()
-        rollup.add(result.state, latency_s, loss_ratio)
-        self._touched_rollups.add(bucket)
+        at_ms = result.at_ms
+        bucket = (check, at_ms - at_ms % INTERVAL_MS)
+        tally = self._open.get(bucket)
+        if tally is None:
+            tally = self._open[bucket] = Tally()
+        tally.add(result, latency_s, loss_ratio)
+        self._touched_rollups.setdefault(bucket, at_ms)
 
     def check_now(self, check: str, state: CheckState) -> CheckNow:
         """Return the check as it is now."""
@@ -137,12 +78,21 @@ class Recent:
         touched, self._touched_checks = self._touched_checks, set()
         return touched
 
-    def take_rollups(self, now_ms: int) -> list[Rollup]:
-        """Return the rollups that changed since this was last asked, and forget those that are over."""
-        rollups = [self._open[bucket].rollup(*bucket) for bucket in self._touched_rollups]
-        self._touched_rollups = set()
+    def take_rollups(self, now_ms: int, *, all_of_them: bool = False) -> list[Rollup]:
+        """Return the rollups that have changed for a while or are over, and forget those that are over."""
         # One interval of grace: a check with a long time-out delivers into the interval in which it started.
-        over_ms = now_ms - now_ms % ROLLUP_MS - ROLLUP_MS
-        for bucket in [bucket for bucket in self._open if bucket[1] < over_ms]:
-            del self._open[bucket]
+        over_ms = now_ms - now_ms % INTERVAL_MS - INTERVAL_MS
+        aged_ms = now_ms - ROLLUP_AGE_MS
+        due = [
+            bucket
+            for bucket, at_ms in self._touched_rollups.items()
+            if at_ms <= aged_ms or all_of_them or at_ms > now_ms or bucket[1] < over_ms
+        ]
+        rollups = [self._open[bucket].rollup(*bucket) for bucket in due]
+        for bucket in due:
+            del self._touched_rollups[bucket]
+        if over_ms > self.closed_ms:
+            self.closed_ms = over_ms
+            for bucket in [bucket for bucket in self._open if bucket[1] < over_ms]:
+                del self._open[bucket]
         return rollups

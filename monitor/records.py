@@ -38,14 +38,17 @@ class TargetNow(NamedTuple):
 
 
 class Rollup(NamedTuple):
-    """Results of one check in one interval of 5 minutes; absolute figures, so that saving twice is harmless.
+    """Results of one check in 5 minutes, an hour or a day; absolute figures, so that saving twice is harmless.
 
     Attributes:
         check: its id.
-        start_ms: start of the interval, a multiple of 300 000.
+        start_ms: start of the interval.
         up, degraded, down, unknown: results by outcome.
-        latency_count, latency_sum_s, latency_min_s, latency_max_s: over the results that had a latency.
-        loss_count, loss_sum: over the results that had a loss ratio.
+        failures: results by failure, in the order of names.
+        latency_count, latency_sum_us, latency_min_us, latency_max_us: over the results that had a latency.
+        latency: body of their histogram (`monitor.histogram`), empty where there is none.
+        loss_count, loss_sum_ppm: over the results that had a loss ratio, in millionths.
+        sent, received: packets of those results.
 
     """
 
@@ -55,12 +58,24 @@ class Rollup(NamedTuple):
     degraded: int
     down: int
     unknown: int
+    failures: tuple[tuple[str, int], ...]
     latency_count: int
-    latency_sum_s: float
-    latency_min_s: float | None
-    latency_max_s: float | None
+    latency_sum_us: int
+    latency_min_us: int
+    latency_max_us: int
+    latency: bytes
     loss_count: int
-    loss_sum: float
+    loss_sum_ppm: int
+    sent: int
+    received: int
+
+
+class Late(NamedTuple):
+    """Results of a check that started in [from_ms, to_ms] came after that time had been decided on."""
+
+    check: str
+    from_ms: int
+    to_ms: int
 
 
 @dataclass(slots=True)
@@ -74,7 +89,8 @@ class Batch:
         notifications: inserted as pending; one that is there already (same incident, kind, receiver and
             at_ms) is left as it is.
         checks, targets: inserted or replaced by id.
-        rollups: inserted or replaced by (check, start).
+        rollups: of 5 minutes; inserted or replaced by (check, start).
+        late: noted, for that time to be decided on again.
 
     """
 
@@ -85,6 +101,7 @@ class Batch:
     checks: list[CheckNow] = field(default_factory=list)
     targets: list[TargetNow] = field(default_factory=list)
     rollups: list[Rollup] = field(default_factory=list)
+    late: list[Late] = field(default_factory=list)
 
 
 class PendingNotification(NamedTuple):

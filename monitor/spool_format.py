@@ -18,7 +18,7 @@ from alerts.model import (
     TimelineEntry,
     Transition,
 )
-from monitor.records import Batch, CheckNow, Rollup, TargetNow
+from monitor.records import Batch, CheckNow, Late, Rollup, TargetNow
 from probes.model import Failure
 
 
@@ -30,6 +30,8 @@ def encode_batch(batch: Batch) -> bytes:
 def _array(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(value)
+    if isinstance(value, bytes):
+        return value.hex()
     if hasattr(value, "items"):
         return dict(value)
     raise TypeError
@@ -45,7 +47,8 @@ def decode_batch(body: bytes) -> Batch:
         notifications=[_notification(item) for item in data["notifications"]],
         checks=[_check_now(item) for item in data["checks"]],
         targets=[TargetNow(target, _target_state(state)) for target, state in data["targets"]],
-        rollups=[Rollup(*item) for item in data["rollups"]],
+        rollups=[_rollup(item) for item in data["rollups"] if len(item) == len(Rollup._fields)],
+        late=_late(data),
     )
 
 
@@ -55,6 +58,18 @@ def _result(item: list[Any]) -> Result:
     measured = {name: value for name, value in samples.items() if value is not None}
     cause = None if failure is None else Failure(failure)
     return Result(check, agent, at_ms, duration_s, State(state), cause, message, measured)
+
+
+def _rollup(item: list[Any]) -> Rollup:
+    failures = tuple((failure, count) for failure, count in item[6])
+    values = dict(zip(Rollup._fields, item, strict=True))
+    return Rollup(**{**values, "failures": failures, "latency": bytes.fromhex(values["latency"])})
+
+
+def _late(data: dict[str, Any]) -> list[Late]:
+    """Return what came late, and the intervals of rollups without histograms: they are worked out anew."""
+    old = [item for item in data["rollups"] if len(item) != len(Rollup._fields)]
+    return [Late(*item) for item in data.get("late", ())] + [Late(item[0], item[1], item[1]) for item in old]
 
 
 def _transition(item: dict[str, Any]) -> Transition:

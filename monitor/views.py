@@ -100,6 +100,7 @@ class Point(NamedTuple):
         state: outcome of the result; the worst outcome in the interval.
         phases: seconds by phase name (`resolve_s`, …), only for single results.
         samples: all samples of a single result, empty for an interval.
+        p50_s, p95_s, p99_s: percentiles of an interval's latencies, within 2 %; None for a single result.
 
     """
 
@@ -111,6 +112,51 @@ class Point(NamedTuple):
     state: State
     phases: Mapping[str, float]
     samples: Mapping[str, float]
+    p50_s: float | None = None
+    p95_s: float | None = None
+    p99_s: float | None = None
+
+
+class Latency(NamedTuple):
+    """Latency over a period; all but the percentiles are exact, and these are within 2 %.
+
+    Attributes:
+        results: that had a latency; where there is none, all but `loss_ratio` are None.
+        mean_s, min_s, max_s, p50_s, p95_s, p99_s: of them.
+        loss_ratio: share of packets lost, None where none were counted.
+
+    """
+
+    results: int
+    mean_s: float | None
+    min_s: float | None
+    max_s: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    loss_ratio: float | None
+
+
+class Revision(NamedTuple):
+    """What late results have changed of the past.
+
+    Attributes:
+        id: rises with every change: whoever keeps figures asks for those after the last that it knows.
+        at_ms: when it was changed.
+        check: whose figures; [from_ms, to_ms): of which time.
+        results: how many results came to its rollups.
+        gone, new: transitions of the check that went and that came: (at_ms, before, after, reason).
+
+    """
+
+    id: int
+    at_ms: int
+    check: str
+    from_ms: int
+    to_ms: int
+    results: int
+    gone: tuple[tuple[int, State, State, str], ...]
+    new: tuple[tuple[int, State, State, str], ...]
 
 
 class CheckPanel(NamedTuple):

@@ -12,6 +12,8 @@ import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,15 +22,15 @@ from alerts.availability import Availability, of_counted
 from alerts.counted import Outage
 from alerts.intervals import Interval
 from alerts.loss_availability import LossAvailability
-from alerts.model import Incident, Transition
+from alerts.model import Incident, State, Transition
 from alerts.timeline import TargetTimelines, segments, target_timeline
 from monitor.availability import UnknownTargetError, check_timelines, measure_targets
 from monitor.queries import figures, periods, statements
 from monitor.queries.figures import DayFigures
-from monitor.queries.known import Known, KnownCheck, read_known
+from monitor.queries.known import Known, KnownCheck, KnownTarget, read_known
 from monitor.queries.loss import read_loss
 from monitor.queries.periods import Asking
-from monitor.queries.points import read_points
+from monitor.queries.points import read_latency, read_points
 from monitor.queries.rows import NEVER_MEASURED, Now, read_now, target_row, worst_first
 from monitor.queries.signed import SignedPeriod, read_signed
 from monitor.store.engine import create_engine, parse_url, sqlite_path
@@ -38,11 +40,11 @@ from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth
 from monitor.store.states import incident_of, transition_of
 from monitor.together import Facts
-from monitor.views import CheckPanel, Name, Overview, Point, Segment, TargetPage, TargetRow
+from monitor.views import CheckPanel, Latency, Name, Overview, Point, Revision, Segment, TargetPage, TargetRow
 
 __all__ = ["Queries", "StoreError", "StoreUnavailableError", "UnknownTargetError"]
 
-PAGE_TRANSITIONS, PAGE_INCIDENTS = 200, 50
+PAGE_TRANSITIONS, PAGE_INCIDENTS, PAGE_REVISIONS = 200, 50, 1_000
 MONTH_MS = 30 * 86_400_000
 
 
@@ -133,7 +135,7 @@ class Queries:
             now = await read_now(connection, _numbers(known, family))
             await self._day.refresh(connection, known, now_ms)
             panels = [
-                _panel(check, now, await read_points(connection, self._names, check, from_ms, now_ms))
+                _panel(check, now, await read_points(connection, self._names, check, from_ms, now_ms, _zone(known)))
                 for check in target.checks
             ]
             checks = [check.id for check in target.checks]
@@ -255,6 +257,27 @@ class Queries:
             last = (await read_now(connection)).last_results(known) if is_silent else {}
             yield connection, Asking(known, last, heartbeat_ms, now_ms)
 
+    async def latency(self, from_ms: int, to_ms: int, target: str, check: str | None = None) -> Latency:
+        """Return the latency of one check (by its id), or of all checks of a target together, over [from_ms, to_ms).
+
+        The period is widened to whole 5 minutes. Raises UnknownTargetError.
+        """
+        async with self._snapshot() as (connection, known, _):
+            checks = [one for one in _target(known, target).checks if check in (None, one.id)]
+            if not checks:
+                message = f"target {target!r} has no check {check!r}" if check else f"target {target!r} has no checks"
+                raise UnknownTargetError(message)
+            return await read_latency(connection, checks, from_ms, to_ms, _zone(known))
+
+    async def revisions(self, from_ms: int, to_ms: int, after: int = 0, limit: int = PAGE_REVISIONS) -> list[Revision]:
+        """Return what late results have changed of [from_ms, to_ms), in the order in which it was changed.
+
+        `after` is the id of the last one that the caller knows.
+        """
+        window = {"start": from_ms, "end": to_ms, "after": after, "most": limit}
+        async with self._snapshot() as (connection, _, _):
+            return [_revision(row) for row in await connection.execute(statements.REVISIONS, window)]
+
     async def transitions(self, from_ms: int, to_ms: int, limit: int = PAGE_TRANSITIONS) -> list[Transition]:
         """Return the transitions that became known in [from_ms, to_ms), newest first."""
         async with self._snapshot() as (connection, _, _):
@@ -273,6 +296,24 @@ def _require(target: str, known: Mapping[str, object]) -> None:
         near = difflib.get_close_matches(target, known, n=1)
         message = f"there is no target {target!r}" + (f"; did you mean {near[0]!r}?" if near else "")
         raise UnknownTargetError(message)
+
+
+def _target(known: Known, target: str) -> KnownTarget:
+    _require(target, known.targets)
+    return known.targets[target]
+
+
+def _zone(known: Known) -> ZoneInfo:
+    return ZoneInfo(known.inventory.settings.timezone)
+
+
+def _revision(row: Any) -> Revision:
+    what = orjson.loads(row.what)
+    gone, new = (
+        tuple((at_ms, State(before), State(after), reason) for at_ms, before, after, reason in what.get(name, ()))
+        for name in ("gone", "new")
+    )
+    return Revision(row.id, row.at_ms, row.check_id, row.from_ms, row.to_ms, row.results, gone, new)
 
 
 def _numbers(known: Known, family: Iterable[str]) -> list[int]:

@@ -10,6 +10,7 @@ from alerts.intervals import Interval
 from alerts.loss_availability import LossAvailability, Lost, by_loss
 from monitor.queries import statements
 from monitor.queries.known import Known, KnownCheck
+from monitor.store.codec import MILLION
 
 
 async def read_loss(
@@ -21,5 +22,5 @@ async def read_loss(
     if measured:
         window |= {"start": measured[0][0], "end": measured[-1][1]}
     rows = await connection.execute(statements.LOSS_OF, window)
-    lost = (Lost(row.at_ms, row.loss_sum, row.loss_count) for row in rows)
+    lost = (Lost(row.at_ms, int(row.loss_sum_ppm) / MILLION, row.loss_count) for row in rows)
     return by_loss(check.id, lost, measured, settings.loss_interval, settings.loss_threshold)

@@ -98,14 +98,12 @@ INCIDENTS_OF = text(
 )
 """Incidents that a target caused or was hurt by, newest first."""
 
-ROLLUPS_OF = text(
-    "SELECT start_ms - start_ms % :span AS at_ms, sum(up) AS up, sum(degraded) AS degraded, sum(down) AS down, "
-    "sum(unknown) AS unknown, sum(latency_count) AS latency_count, sum(latency_sum_s) AS latency_sum_s, "
-    "min(latency_min_s) AS latency_min_s, max(latency_max_s) AS latency_max_s, sum(loss_count) AS loss_count, "
-    "sum(loss_sum) AS loss_sum FROM rollups_5m "
-    "WHERE check_no = :number AND start_ms >= :start AND start_ms < :end GROUP BY 1 ORDER BY 1"
+REVISIONS = text(
+    "SELECT r.id, r.at_ms, c.id AS check_id, r.from_ms, r.to_ms, r.results, r.what FROM revisions r "
+    "JOIN checks c ON c.no = r.check_no WHERE r.from_ms < :end AND r.to_ms > :start AND r.id > :after "
+    "ORDER BY r.id LIMIT :most"
 )
-"""One check's rollups in a window, added up over `span` milliseconds each, oldest first."""
+"""What late results have changed of [start, end), in the order in which it was changed."""
 
 CLOSED_MONTHS = text("SELECT * FROM closed_months WHERE start_ms >= :start AND end_ms <= :end")
 """What was counted of whole months inside [start, end)."""
@@ -122,7 +120,7 @@ SIGNED_FIGURES = text(
 """What was signed off of that very period."""
 
 LOSS_OF = text(
-    "SELECT start_ms - start_ms % :span AS at_ms, sum(loss_sum) AS loss_sum, sum(loss_count) AS loss_count "
+    "SELECT start_ms - start_ms % :span AS at_ms, sum(loss_sum_ppm) AS loss_sum_ppm, sum(loss_count) AS loss_count "
     "FROM rollups_5m WHERE check_no = :number AND start_ms >= :start AND start_ms < :end AND loss_count > 0 "
     "GROUP BY 1 ORDER BY 1"
 )

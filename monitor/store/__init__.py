@@ -12,16 +12,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Incident, Memory, Result
 from config.model import Inventory
-from monitor.records import Batch, CheckNow, PendingNotification, Rollup
-from monitor.store import heartbeats, history, outbox, periods, results, states
+from monitor.records import Batch, CheckNow, Late, PendingNotification
+from monitor.redecision import FOREVER_MS
 from monitor.store import inventory as inventories
+from monitor.store import heartbeats, late, outbox, periods, results, rollups, states
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,
@@ -34,6 +37,7 @@ from monitor.store.migrate import require_head, upgrade
 from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth, SignedTarget
 from monitor.store.session import Session
+from monitor.store.settle import LeftBehind, Live, Settler
 from monitor.store.statements import get_meta, put_meta
 from probes.heartbeat_book import Page
 
@@ -41,6 +45,8 @@ __all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "S
 
 IMPORT_RESULTS = 10_000
 """Results of an import in one transaction."""
+STEP_PAUSE_S = 0.02
+"""Between two steps of what is outdated, in which the writer has its turn."""
 BEAT_MS = 1_000
 """The heartbeat is written at most this often."""
 _THREAD_RESULTS = 256
@@ -57,6 +63,7 @@ class Store:
         self._reader = reader
         self._session = session
         self._names = Names()
+        self._marks = rollups.Marks()
         self._beat_ms = 0
         self._writes: set[asyncio.Task[Any]] = set()
 
@@ -111,12 +118,15 @@ class Store:
 
         A call that is cancelled may or may not have saved it.
         """
-        checks = {row.check for row in batch.checks} | {rollup.check for rollup in batch.rollups}
+        checks = {row.check for rows in (batch.checks, batch.rollups, batch.late) for row in rows}
         packed = await self._pack(batch.results, checks)
 
         async def write(connection: AsyncConnection) -> None:
             await results.insert(connection, packed)
             await states.save(connection, batch, self._names.checks)
+            counted = [(self._names.checks[rollup.check], rollup) for rollup in batch.rollups]
+            await rollups.save(connection, counted, self._marks)
+            await late.note(connection, batch.late, self._names.checks)
             await outbox.save(connection, batch.notifications)
 
         await self._write(write)
@@ -146,8 +156,12 @@ class Store:
         # A transaction that has begun is finished even when whoever waits for it is cancelled: half-cancelled
         # statements would cost the connection, and with it the lock.
         async def run() -> T:
-            async with self._session.transaction() as connection:
-                return await work(connection)
+            try:
+                async with self._session.transaction() as connection:
+                    return await work(connection)
+            except BaseException:
+                self._marks.forget()
+                raise
 
         task = asyncio.create_task(run())
         self._writes.add(task)
@@ -205,47 +219,51 @@ class Store:
         """Note that a notification can never be delivered, and why."""
         await self._write(lambda connection: outbox.give_up(connection, number, error))
 
+    async def _zone(self) -> ZoneInfo:
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await late.read_zone(connection)
+
     async def has_inventory(self) -> bool:
         """Say whether a configuration has been written into the store."""
         with unavailable_as_such():
             async with self._reader.connect() as connection:
-                return await history.read_rules(connection) is not None
+                return await late.read_rules(connection) is not None
 
     async def import_results(self, imported: Iterable[Result]) -> int:
         """Insert results that are not there yet, and return how many these were. Needs no lock.
 
-        History that no engine has decided on gets its transitions and rollups from the rules in the store.
+        What they say of the past is worked out by the monitor that is running, else here.
         """
-        new, before = 0, {self._names.check_ids[number]: first for number, first in self._names.first_ms.items()}
-        earliest: dict[str, int] = {}
+        new, noted = 0, late.Noted(_now_ms())
         remaining = iter(imported)
         while batch := list(islice(remaining, IMPORT_RESULTS)):
-            for result in batch:
-                earliest[result.check] = min(result.at_ms, earliest.get(result.check, result.at_ms))
-            packed = await self._pack(batch)
-            new += await self._write(lambda connection, packed=packed: results.insert(connection, packed))  # type: ignore[misc]
+            packed, days = await self._pack(batch), noted.new(batch)
+            new += await self._write(partial(self._import, packed=packed, days=days))
             self._names.first_ms |= packed.first_ms
-        if new:
-            await self._work_out_history(earliest, before)
+        async with self._session.alone() as is_alone:
+            if is_alone:
+                await self.settle(FOREVER_MS)
         return new
 
-    async def _work_out_history(self, imported_ms: Mapping[str, int], first_ms: Mapping[str, int]) -> None:
-        with unavailable_as_such():
-            async with self._reader.connect() as connection:
-                rules = await history.read_rules(connection)
-                gaps = await history.gaps(connection, rules, imported_ms, first_ms) if rules is not None else []
-        if rules is None or not gaps:
-            return
-        work = history.History(rules, gaps)
-        over: list[Rollup] = []
-        async for result in results.read(self._reader, self._names, work.from_ms, work.to_ms, work.check_nos):
-            over += work.feed(result)
-            if len(over) >= IMPORT_RESULTS:
-                await self.save(Batch(rollups=over))
-                over = []
-        batch = work.finish()
-        batch.rollups = [*over, *batch.rollups]
-        await self._write(lambda connection: work.save(connection, batch, self._names.checks))
+    async def _import(self, connection: AsyncConnection, packed: results.Packed, days: list[Late]) -> int:
+        new = await results.insert(connection, packed)
+        await late.note(connection, days, self._names.checks)
+        return new
+
+    async def settle(self, until_ms: int, live: Live | None = None) -> None:
+        """Work out all that is outdated of the time before `until_ms`, in small steps; `live` is the running engine.
+
+        Late results are decided on, and hours and days that were over then are made of finer rollups.
+        """
+        if live is None:
+            live = await LeftBehind.load(self._reader, self._write, self._names.checks)
+        settler = Settler(self._reader, self._write, self._names, self._marks, live)
+        await settler.settle(until_ms)
+        zone = await self._zone()
+        step = partial(rollups.make_some, zone=zone, until_ms=until_ms, marks=self._marks)
+        while await self._write(step):  # noqa: ASYNC110 - not waited for, but given way to
+            await asyncio.sleep(STEP_PAUSE_S)
 
     async def export_results(self, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
         """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""
@@ -269,6 +287,7 @@ class Store:
 
     async def forget_results(self, before_ms: int) -> int:
         """Delete the results that started before `before_ms`, some at a time; return how many."""
+        before_ms = await self._write(lambda connection: late.note_forgotten(connection, before_ms))
         forgotten, is_more = 0, True
         while is_more:
             count, is_more = await self._write(lambda connection: results.forget(connection, before_ms))

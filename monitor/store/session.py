@@ -69,6 +69,31 @@ class Session:
             self._owner = None
             raise
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[bool]:
+        """Hold the lock meanwhile, if nobody has it; say whether it is held."""
+        if self._owner is not None:
+            yield True
+            return
+        try:
+            await self.take_lock(f"pid {os.getpid()}")
+        except StoreInUseError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        self._owner = None
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+        elif self._path is None:
+            async with self.transaction() as connection:
+                await connection.execute(text("SELECT pg_advisory_unlock_all()"))
+
     def _lock_path(self, path: Path, owner: str) -> None:
         with unavailable_as_such():
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -1,4 +1,4 @@
-"""States, transitions, incidents and rollups: what the core decided, into rows and back."""
+"""States, transitions and incidents: what the core decided, into rows and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from alerts.model import (
     TimelineEntry,
     Transition,
 )
-from monitor.records import Batch, CheckNow, Rollup, TargetNow
+from monitor.records import Batch, CheckNow, TargetNow
 from monitor.store.codec import decode_spark, encode_spark, state_no, state_of
 from monitor.store.names import checks
 from monitor.store.periods import note_late
@@ -31,7 +31,6 @@ from monitor.store.tables import (
     TargetRow,
     check_states,
     metadata,
-    rollups,
     target_states,
     transitions,
 )
@@ -42,8 +41,8 @@ targets = metadata.tables[TargetRow.__tablename__]
 
 
 async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str, int]) -> None:
-    """Save all of a batch but its results and notifications."""
-    await add(connection, transitions, [_transition_row(transition) for transition in batch.transitions])
+    """Save all of a batch but its results, rollups and notifications."""
+    await add_transitions(connection, batch.transitions)
     await note_late(connection, batch.transitions)
     await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ("id",))
     await add(connection, incident_targets, _incident_targets(batch.incidents))
@@ -51,8 +50,19 @@ async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str
     now = sorted(((check_nos[row.check], row) for row in batch.checks), key=_number)
     await upsert(connection, check_states, [_check_row(no, row) for no, row in now], ("check_no",))
     await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ("target",))
-    intervals = sorted((check_nos[rollup.check], rollup) for rollup in batch.rollups)
-    await upsert(connection, rollups, [_rollup_row(no, rollup) for no, rollup in intervals], ("check_no", "start_ms"))
+
+
+async def add_transitions(connection: AsyncConnection, changes: Iterable[Transition]) -> None:
+    """Insert transitions that are not there yet."""
+    await add(connection, transitions, [_transition_row(transition) for transition in changes])
+
+
+async def save_check_state(connection: AsyncConnection, number: int, state: CheckState) -> None:
+    """Replace what the core remembers of a check, and leave alone what the overview shows of it."""
+    row = _check_row(number, CheckNow("", state, None, None, ()))
+    shown = ("check_no", "latency_s", "loss_ratio", "spark")
+    values = {name: value for name, value in row.items() if name not in shown}
+    await connection.execute(update(check_states).where(check_states.c.check_no == number).values(values))
 
 
 def _number(pair: tuple[int, CheckNow]) -> int:
@@ -171,12 +181,6 @@ def _target_row(now: TargetNow) -> dict[str, Any]:
 def target_state_of(row: Row[Any]) -> TargetState:
     """Return the state of a row of `target_states`."""
     return TargetState(state_of(row.state), row.since_ms, row.reason, row.flapping)
-
-
-def _rollup_row(no: int, rollup: Rollup) -> dict[str, Any]:
-    row = rollup._asdict()
-    del row["check"]
-    return {"check_no": no, **row}
 
 
 async def load(connection: AsyncConnection) -> tuple[Memory, dict[str, CheckNow]]:

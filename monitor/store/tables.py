@@ -260,25 +260,76 @@ transitions = Table(
 )
 """Changes of state of checks and targets, by `kind`. Kept for ever: availability is measured from them."""
 
-rollups = Table(
-    "rollups_5m",
+
+def _rollups(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("start_ms", BigInteger, nullable=False),
+        Column("latency_sum_us", BigInteger),
+        Column("latency_min_us", BigInteger),
+        Column("latency_max_us", BigInteger),
+        Column("loss_sum_ppm", BigInteger),
+        Column("check_no", Integer, nullable=False),
+        Column("up", Integer, nullable=False),
+        Column("degraded", Integer, nullable=False),
+        Column("down", Integer, nullable=False),
+        Column("unknown", Integer, nullable=False),
+        Column("latency_count", Integer, nullable=False),
+        Column("loss_count", Integer, nullable=False),
+        Column("sent", BigInteger),
+        Column("received", BigInteger),
+        Column("latency", LargeBinary),
+        Column("failures", Text),
+        PrimaryKeyConstraint("check_no", "start_ms"),
+        sqlite_with_rowid=False,
+    )
+
+
+rollups_5m = _rollups("rollups_5m")
+"""Results of 5 minutes of one check. `latency` is the body of a histogram, as `monitor.histogram` says, and
+`failures` a JSON object of counts. What no result had is NULL, which takes no space; so is the histogram of a row from
+before there were any."""
+rollups_1h = _rollups("rollups_1h")
+"""The same of an hour of UTC."""
+rollups_1d = _rollups("rollups_1d")
+"""The same of a day in the configured zone."""
+
+LATE, HOURS, DAYS = 0, 1, 2
+"""What `outdated.what` holds."""
+
+outdated = Table(
+    "outdated",
     metadata,
-    Column("start_ms", BigInteger, nullable=False),
-    Column("latency_sum_s", Double, nullable=False),
-    Column("latency_min_s", Double),
-    Column("latency_max_s", Double),
-    Column("loss_sum", Double, nullable=False),
+    Column("id", Integer, primary_key=True),
+    Column("what", SmallInteger, nullable=False),
     Column("check_no", Integer, nullable=False),
-    Column("up", Integer, nullable=False),
-    Column("degraded", Integer, nullable=False),
-    Column("down", Integer, nullable=False),
-    Column("unknown", Integer, nullable=False),
-    Column("latency_count", Integer, nullable=False),
-    Column("loss_count", Integer, nullable=False),
-    PrimaryKeyConstraint("check_no", "start_ms"),
-    sqlite_with_rowid=False,
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Index("ix_outdated_check_no", "check_no"),
+    Index("ix_outdated_what_to_ms", "what", "to_ms"),
+    sqlite_autoincrement=True,
 )
-"""Results of 5 minutes of one check."""
+"""What has to be worked out anew of a check in [from_ms, to_ms): LATE the 5 minutes and the transitions, because
+results came late (the last of them at to_ms); HOURS from the 5 minutes; DAYS from the hours. A row is written in the transaction that makes it necessary,
+and deleted in the one that has done it; ids are never used again, so that no later row is taken for it."""
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("check_no", Integer, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("results", Integer, nullable=False),
+    Column("what", Text, nullable=False),
+    Index("ix_revisions_from_ms", "from_ms"),
+    sqlite_autoincrement=True,
+)
+"""What late results have changed of the past: at `at_ms` the figures of a check in [from_ms, to_ms) became others.
+`results` is how many more there are in its rollups; `what` is a JSON object with the transitions that came and went.
+Kept for ever: who has kept figures of that time must work them out again."""
 
 heartbeats = Table(
     "heartbeats",

@@ -10,9 +10,10 @@ from alerts.model import IncidentEvent, Memory, Notification, Result, State, Tra
 from config.loader import load
 from config.model import Inventory
 from config.rules import rules_of
-from monitor.records import Batch, CheckNow, Rollup, TargetNow
+from monitor.records import Batch, CheckNow, TargetNow
 from monitor.store import Store
 from probes.model import Failure
+from tests.monitor.samples import rollups_of
 
 CONFIGURATION = """
 settings: {timezone: Asia/Ho_Chi_Minh, language: vi, simulated: true}
@@ -76,6 +77,7 @@ async def live_through(store: Store, inventory: Inventory, results: Iterable[Res
     """Let the core decide on results, and save what the engine would save; return the core's memory."""
     core = Core(rules_of(inventory))
     batch, last = Batch(results=sorted(results, key=lambda r: r.at_ms)), dict[str, Result]()
+    by_sample: dict[str, list[Result]] = {}
     events = []
     for one in batch.results:
         events += core.feed(one)
@@ -89,25 +91,11 @@ async def live_through(store: Store, inventory: Inventory, results: Iterable[Res
         for id_, found in last.items()
     ]
     batch.targets = [TargetNow(id_, state) for id_, state in core.memory.targets.items()]
-    batch.rollups = _rollups(batch.results)
+    for one in batch.results:
+        sample = "rtt_mean_s" if one.check.endswith("/icmp") else ("connect_s" if one.check.endswith("/tcp") else "")
+        by_sample.setdefault(sample, []).append(one)
+    batch.rollups = [rollup for sample, ones in by_sample.items() for rollup in rollups_of(ones, sample)]
     await store.sync_inventory(inventory)
     await store.save(batch)
     await store.beat(until_ms)
     return core.memory
-
-
-def _rollups(results: Iterable[Result]) -> list[Rollup]:
-    found: dict[tuple[str, int], Rollup] = {}
-    for one in results:
-        key = (one.check, one.at_ms - one.at_ms % 300_000)
-        old = found.get(key, Rollup(*key, 0, 0, 0, 0, 0, 0.0, None, None, 0, 0.0))
-        latency = one.duration_s
-        found[key] = old._replace(
-            up=old.up + (one.state is State.UP),
-            down=old.down + (one.state is State.DOWN),
-            latency_count=old.latency_count + 1,
-            latency_sum_s=old.latency_sum_s + latency,
-            latency_min_s=min(old.latency_min_s or latency, latency),
-            latency_max_s=max(old.latency_max_s or latency, latency),
-        )
-    return list(found.values())

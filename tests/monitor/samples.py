@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hypothesis import strategies as st
 
@@ -19,7 +19,9 @@ from alerts.model import (
     TimelineEntry,
     Transition,
 )
+from monitor.jobs import latency_of
 from monitor.records import Batch, CheckNow, Rollup, TargetNow
+from monitor.rollup import INTERVAL_MS, Tally
 from probes.model import Failure
 
 START_MS = 1_790_000_100_000
@@ -49,6 +51,15 @@ def http_results(checks: int, turns: int, interval_ms: int = 10_000, start_ms: i
         for place, number in enumerate(order):
             at_ms = start_ms + turn * interval_ms + place * interval_ms // checks
             yield http_result(f"target-{number:05d}/http", at_ms, rng)
+
+
+def rollups_of(results: Iterable[Result], sample: str = "") -> list[Rollup]:
+    """Return the rollups of 5 minutes that the engine would save; `sample` is the kind's latency."""
+    tallies: dict[tuple[str, int], Tally] = {}
+    for one in results:
+        tally = tallies.setdefault((one.check, one.at_ms - one.at_ms % INTERVAL_MS), Tally())
+        tally.add(one, latency_of(one, sample), one.samples.get("loss_ratio"))
+    return [tally.rollup(check, start_ms) for (check, start_ms), tally in tallies.items()]
 
 
 def full_batch(at_ms: int = START_MS, target: str = "link-cao-bang", number: int = 1) -> Batch:
@@ -83,7 +94,7 @@ def full_batch(at_ms: int = START_MS, target: str = "link-cao-bang", number: int
         notifications=[Notification(at_ms + 20_000, incident, "opened", "noc", (target, "ndxp"))],
         checks=[CheckNow(check, state, None, 1.0, (0.5, None, 0.25))],
         targets=[TargetNow(target, TargetState(State.DOWN, at_ms, "packet_loss", flapping=False))],
-        rollups=[Rollup(check, at_ms - at_ms % 300_000, 1, 0, 2, 0, 1, 0.5, 0.5, 0.5, 3, 2.0)],
+        rollups=rollups_of([down, down._replace(agent="hn-2")], "rtt_mean_s"),
     )
 
 

@@ -155,7 +155,7 @@ async def test_a_long_window_is_made_of_rollups(store: Store, queries: Queries, 
     month = await queries.target_page("link-b", now_ms, 30 * 86400)
     assert month is not None
     assert 1 <= len(month.checks[0].points) <= 3
-    assert month.checks[0].points[0].low_s == pytest.approx(0.03)
+    assert month.checks[0].points[0].low_s == pytest.approx(0.02)
 
 
 async def test_a_monitor_that_has_fallen_silent_leaves_the_time_unknown(
