@@ -350,10 +350,22 @@ def db_upgrade(config: Config) -> None:
 
 @db_app.command("check")
 def db_check(config: Config) -> None:
-    """Check the store's schema and integrity."""
+    """Check the store's schema and integrity, and its rollups against what they are made of."""
     from monitor.cli_transfer import check_store
 
     raise typer.Exit(run(check_store(load_inventory(config).settings.store)))
+
+
+@db_app.command("rebuild")
+def db_rebuild(
+    config: Config,
+    from_: Annotated[str | None, typer.Option("--from", help="Start; default: as far as raw results reach.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="End; it does not belong to the period.")] = None,
+) -> None:
+    """Count rollups again from raw results."""
+    from monitor.cli_transfer import rebuild_rollups
+
+    raise typer.Exit(run(rebuild_rollups(load_inventory(config).settings, from_, to)))
 
 
 @db_app.command("backup")

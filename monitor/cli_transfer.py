@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from alerts.periods import utc_text
 from config.model import Inventory, Settings
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.result_json import ResultError, read_results, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum
 from monitor.times import parse_period_ms
+
+_BEGINNING = "1970-01-02"
 
 
 @asynccontextmanager
@@ -84,6 +88,22 @@ async def check_store(url: str) -> int:
     if not problems:
         say("the store is in order")
     return NOT_FINE if problems else FINE
+
+
+async def rebuild_rollups(settings: Settings, from_: str | None, to: str | None) -> int:
+    """Count rollups again; 3 when there are no raw results of that time."""
+    now = datetime.now(UTC).isoformat()
+    try:
+        from_ms, to_ms = parse_period_ms(from_ or _BEGINNING, to or now, settings.timezone)
+    except ValueError as error:
+        fail(WRONG_USE, str(error))
+    async with _opened(settings.store) as store:
+        wrong, first_ms, end_ms = await store.rebuild(from_ms, to_ms)
+    if first_ms >= end_ms:
+        say("there are no raw results of that time that are no longer added to")
+        return NOT_MEASURED
+    say(f"{wrong} rollups of 5 minutes from {utc_text(first_ms)} to {utc_text(end_ms)} were put right")
+    return FINE
 
 
 async def backup_store(url: str, path: Path) -> int:

@@ -23,8 +23,9 @@ from alerts.model import Incident, Memory, Result
 from config.model import Inventory
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
+from monitor.rollup import INTERVAL_MS
 from monitor.store import inventory as inventories
-from monitor.store import heartbeats, late, outbox, periods, results, rollups, states
+from monitor.store import heartbeats, late, outbox, periods, results, rollups, states, verify
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,
@@ -45,6 +46,8 @@ __all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "S
 
 IMPORT_RESULTS = 10_000
 """Results of an import in one transaction."""
+REBUILT_ROLLUPS = 500
+"""Rollups that are put right in one transaction."""
 STEP_PAUSE_S = 0.02
 """Between two steps of what is outdated, in which the writer has its turn."""
 BEAT_MS = 1_000
@@ -218,6 +221,32 @@ class Store:
     async def give_up(self, number: int, error: str) -> None:
         """Note that a notification can never be delivered, and why."""
         await self._write(lambda connection: outbox.give_up(connection, number, error))
+
+    async def rebuild(self, from_ms: int = 0, to_ms: int = FOREVER_MS) -> tuple[int, int, int]:
+        """Count the rollups of [from_ms, to_ms) again from raw results, as far as these are there.
+
+        Returns how many of 5 minutes were wrong, and the time that was looked at. Hours and days are made again by
+        the monitor that is running, else here.
+        """
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                await self._names.load(connection)
+                span = await verify.raw_span(connection)
+        from_ms = max(from_ms - from_ms % INTERVAL_MS, span[0])
+        to_ms = min(to_ms + -to_ms % INTERVAL_MS, span[1])
+        wrong, waiting = 0, list[verify.Difference]()
+        async for difference in verify.against_raw(self._reader, self._names, from_ms, to_ms):
+            waiting.append(difference)
+            wrong += 1
+            if len(waiting) >= REBUILT_ROLLUPS:
+                await self._write(partial(rollups.repair, differences=waiting))
+                waiting = []
+        await self._write(partial(rollups.repair, differences=waiting))
+        await self._write(partial(rollups.note_hours, from_ms=from_ms, to_ms=to_ms))
+        async with self._session.alone() as is_alone:
+            if is_alone:
+                await self.settle(FOREVER_MS)
+        return wrong, from_ms, to_ms
 
     async def _zone(self) -> ZoneInfo:
         with unavailable_as_such():

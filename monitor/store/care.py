@@ -8,15 +8,21 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from monitor.store import late, verify
+from monitor.store.codec import CorruptError
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import HEAD, KNOWN, version_of
+from monitor.store.names import Names
 
+SHOWN_ROLLUPS = 10
+"""Rollups that are named where more are wrong."""
 _BACKUP_PAGES = 4_096
 """Pages copied between two breaths, in which the monitor may write."""
 
@@ -27,7 +33,8 @@ _ORPHANS = {
     "WHERE agent_no NOT IN (SELECT no FROM agents)",
     "results of shapes that are not there": "SELECT count(*) FROM (SELECT DISTINCT shape_no FROM results) r "
     "WHERE shape_no <> 0 AND shape_no NOT IN (SELECT no FROM shapes)",
-    "rollups of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no FROM rollups_5m) r "
+    "rollups of checks that are not there": "SELECT count(*) FROM (SELECT check_no FROM rollups_5m UNION "
+    "SELECT check_no FROM rollups_1h UNION SELECT check_no FROM rollups_1d) r "
     "WHERE check_no NOT IN (SELECT no FROM checks)",
     "notifications of incidents that are not there": "SELECT count(*) FROM notifications "
     "WHERE incident NOT IN (SELECT id FROM incidents)",
@@ -50,7 +57,14 @@ async def check(url: str) -> list[str]:
                     return [f"schema {version or 'none'} is not one that this program knows; its newest is {HEAD}"]
                 problems = [] if version == HEAD else [f"schema {version} is old: run thongsuot db upgrade"]
                 problems += await _damage(connection)
-                return problems + await _orphans(connection)
+                problems += await _orphans(connection)
+                if problems:
+                    return problems  # what cannot be read whole cannot be compared
+                names = Names()
+                await names.load(connection)
+                span = await verify.raw_span(connection)
+                zone = await late.read_zone(connection)
+            return problems + await _wrong_rollups(engine, names, span, zone)
     finally:
         await engine.dispose()
 
@@ -66,6 +80,22 @@ async def _damage(connection: AsyncConnection) -> list[str]:
 async def _orphans(connection: AsyncConnection) -> list[str]:
     counts = {what: await connection.scalar(text(statement)) for what, statement in _ORPHANS.items()}
     return [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+async def _wrong_rollups(engine: AsyncEngine, names: Names, span: tuple[int, int], zone: ZoneInfo) -> list[str]:
+    problems: list[str] = []
+    wrong = 0
+    for differences in (verify.against_raw(engine, names, *span), verify.against_finer(engine, zone)):
+        try:
+            async for difference in differences:
+                wrong += 1
+                if wrong <= SHOWN_ROLLUPS:
+                    problems.append(str(difference))
+        except CorruptError as error:
+            problems.append(str(error))
+    if wrong > SHOWN_ROLLUPS:
+        problems.append(f"{wrong - SHOWN_ROLLUPS} more rollups differ from what they are made of")
+    return problems + (["run thongsuot db rebuild to count these rollups again"] if wrong else [])
 
 
 async def backup(url: str, path: Path) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import Row, Table, delete, insert, select, update
+from sqlalchemy import Row, Table, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.periods import days
@@ -71,6 +71,44 @@ async def note(connection: AsyncConnection, what: int, spans: Collection[tuple[i
     if spans:
         rows = [{"what": what, "check_no": no, "from_ms": from_ms, "to_ms": to_ms} for no, from_ms, to_ms in spans]
         await connection.execute(insert(outdated), rows)
+
+
+class Wrong(Protocol):
+    """A rollup of 5 minutes that is not what it should be."""
+
+    @property
+    def number(self) -> int:
+        """Its check's number."""
+
+    @property
+    def start_ms(self) -> int:
+        """When it starts."""
+
+    @property
+    def expected(self) -> Rollup | None:
+        """What it should be, None for nothing."""
+
+
+async def repair(connection: AsyncConnection, differences: Sequence[Wrong]) -> None:
+    """Put rollups of 5 minutes right, and note their hours as outdated."""
+    for one in differences:
+        if one.expected is None:
+            row = (rollups_5m.c.check_no == one.number) & (rollups_5m.c.start_ms == one.start_ms)
+            await connection.execute(delete(rollups_5m).where(row))
+    counted = [(one.number, one.expected) for one in differences if one.expected is not None]
+    await put(connection, rollups_5m, counted)
+    hours = {(one.number, one.start_ms - one.start_ms % HOUR_MS) for one in differences}
+    await note(connection, HOURS, [(number, start_ms, start_ms + HOUR_MS) for number, start_ms in sorted(hours)])
+
+
+async def note_hours(connection: AsyncConnection, from_ms: int, to_ms: int) -> None:
+    """Note the hours of [from_ms, to_ms) of every check that has rollups then as outdated."""
+    start_ms = rollups_5m.c.start_ms
+    window = (start_ms >= from_ms) & (start_ms < to_ms)
+    spans = select(rollups_5m.c.check_no, func.min(start_ms), func.max(start_ms)).where(window)
+    found = (await connection.execute(spans.group_by(rollups_5m.c.check_no))).all()
+    hours = [(no, first - first % HOUR_MS, last - last % HOUR_MS + HOUR_MS) for no, first, last in found]
+    await note(connection, HOURS, hours)
 
 
 def _row(number: int, rollup: Rollup) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class Settler:
             return None
         state = self._live.state(span.check)
         again = Redecision(rule, span.from_ms, span.to_ms, stored)
-        return _Task(span, again, _latency_sample(span.probe), None if state is None else state.last_at_ms)
+        return _Task(span, again, latency_sample(span.probe), None if state is None else state.last_at_ms)
 
     async def _flush(self, task: _Task, before_ms: int, *, everything: bool = False) -> None:
         """Save the intervals that are over, when there are many."""
@@ -289,7 +289,8 @@ def _may_replace(before: Rollup, rollup: Rollup) -> bool:
     return results_in(before) <= results_in(rollup)
 
 
-def _latency_sample(kind: str) -> str:
+def latency_sample(kind: str) -> str:
+    """Return the name of the sample that is a kind's latency, as in `monitor.jobs.Job`."""
     try:
         return registry.find(kind).latency
     except UnknownKindError:

@@ -311,8 +311,9 @@ outdated = Table(
     sqlite_autoincrement=True,
 )
 """What has to be worked out anew of a check in [from_ms, to_ms): LATE the 5 minutes and the transitions, because
-results came late (the last of them at to_ms); HOURS from the 5 minutes; DAYS from the hours. A row is written in the transaction that makes it necessary,
-and deleted in the one that has done it; ids are never used again, so that no later row is taken for it."""
+results came late (the last of them at to_ms); HOURS from the 5 minutes; DAYS from the hours. A row is written in the
+transaction that makes it necessary, and deleted in the one that has done it; ids are never used again, so that no
+later row is taken for it."""
 
 revisions = Table(
     "revisions",
