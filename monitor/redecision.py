@@ -34,8 +34,13 @@ class Redecision:
 
     """
 
-    def __init__(self, rule: CheckRule, from_ms: int, to_ms: int, stored: Iterable[Transition]) -> None:
-        """Begin; `stored` are the check's transitions, of the time before `from_ms` at least the last ones."""
+    def __init__(
+        self, rule: CheckRule, from_ms: int, to_ms: int, stored: Iterable[Transition], raw_from_ms: int = 0
+    ) -> None:
+        """Begin; `stored` are the check's transitions, of the time before `from_ms` at least the last ones.
+
+        Results from before `raw_from_ms` are gone: it begins no earlier, and takes the stored state for granted.
+        """
         self.rule = rule
         self.to_ms = to_ms
         self.end_ms = FOREVER_MS
@@ -43,6 +48,8 @@ class Redecision:
         self._stored = sorted(stored, key=_detected_at)
         self._counting = max(rule.down.window, rule.up, OUTCOMES) + 1
         self.begin_ms, self._begin = _beginning(rule, self._counting, from_ms, self._stored)
+        if self.begin_ms < raw_from_ms:
+            self.begin_ms, self._begin = raw_from_ms, _standing(self._stored, raw_from_ms)
         self.read_from_ms = min(from_ms, self.begin_ms - round(rule.stale_after_s * 1000) - 1)
         self._core: Core | None = None
         self._waiting: list[tuple[int, int, str, Result]] = []
@@ -155,6 +162,15 @@ def _beginning(rule: CheckRule, counting: int, from_ms: int, stored: Sequence[Tr
             return change.detected_at_ms, state
         until_ms = min(until_ms, change.at_ms)
     return until_ms - calm_ms, CheckState()
+
+
+def _standing(stored: Iterable[Transition], at_ms: int) -> CheckState:
+    """Return the state that was known then, without what was remembered behind it."""
+    state = CheckState()
+    for change in stored:
+        if change.detected_at_ms <= at_ms:
+            state = CheckState(change.after, change.at_ms, change.reason)
+    return state
 
 
 def differences(before: Iterable[Transition], after: Iterable[Transition]) -> tuple[list[Transition], list[Transition]]:

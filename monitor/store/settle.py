@@ -95,10 +95,9 @@ class _Task:
         """From when on results are wanted."""
         return min(self.again.read_from_ms, self.span.from_ms - self.span.from_ms % INTERVAL_MS)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether no more results are wanted; counting goes on to the end of the interval."""
-        return self.again.is_over and self.again.end_ms > self.span.to_ms + INTERVAL_MS
+    def is_over(self, at_ms: int) -> bool:
+        """Whether no more results are wanted, now that all that started before `at_ms` have been fed."""
+        return self.again.is_over and at_ms > self.span.to_ms + INTERVAL_MS
 
     def pass_time(self, now_ms: int) -> None:
         """Let time pass; a check that lives is never said to be silent after its last result."""
@@ -146,7 +145,7 @@ class Settler:
         if task is None:
             return
         at_ms, width_ms = task.read_from_ms, WINDOW_MS
-        while not task.is_over:
+        while not task.is_over(at_ms):
             with unavailable_as_such():
                 async with self._reader.connect() as connection:
                     found = await read_check(connection, self._names, span.number, at_ms, at_ms + width_ms)
@@ -179,7 +178,7 @@ class Settler:
                 for task in list(running.values()):
                     task.pass_time(result.at_ms)
                     await self._flush(task, result.at_ms)
-                    if task.is_over:
+                    if task.is_over(result.at_ms):
                         del running[task.span.check]
                 if not running:
                     break
@@ -201,7 +200,9 @@ class Settler:
         with unavailable_as_such():
             async with self._reader.connect() as connection:
                 horizon_ms = await late.raw_from_ms(connection)
-                if span.from_ms < horizon_ms and await late.is_known_before(connection, span, horizon_ms):
+                if span.from_ms < horizon_ms and not await late.is_known_before(connection, span, horizon_ms):
+                    horizon_ms = 0
+                elif span.from_ms < horizon_ms:
                     span = span._replace(from_ms=horizon_ms + -horizon_ms % INTERVAL_MS)
                 stored = await late.stored(connection, span)
         if span.from_ms > span.to_ms:
@@ -209,7 +210,7 @@ class Settler:
             await self._drop([span])
             return None
         state = self._live.state(span.check)
-        again = Redecision(rule, span.from_ms, span.to_ms, stored)
+        again = Redecision(rule, span.from_ms, span.to_ms, stored, horizon_ms)
         return _Task(span, again, latency_sample(span.probe), None if state is None else state.last_at_ms)
 
     async def _flush(self, task: _Task, before_ms: int, *, everything: bool = False) -> None:
