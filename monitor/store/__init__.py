@@ -285,14 +285,15 @@ class Store:
 
         Late results are decided on, and hours and days that were over then are made of finer rollups.
         """
+        pause_s = 0.0 if live is None else STEP_PAUSE_S
         if live is None:
             live = await LeftBehind.load(self._reader, self._write, self._names.checks)
-        settler = Settler(self._reader, self._write, self._names, self._marks, live)
+        settler = Settler(self._reader, self._write, self._names, live)
         await settler.settle(until_ms)
         zone = await self._zone()
         step = partial(rollups.make_some, zone=zone, until_ms=until_ms, marks=self._marks)
         while await self._write(step):  # noqa: ASYNC110 - not waited for, but given way to
-            await asyncio.sleep(STEP_PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     async def export_results(self, from_ms: int, to_ms: int) -> AsyncIterator[Result]:
         """Yield the results that started in [from_ms, to_ms), in the order of start, then check, then agent."""

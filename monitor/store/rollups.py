@@ -107,8 +107,7 @@ async def note_hours(connection: AsyncConnection, from_ms: int, to_ms: int) -> N
     window = (start_ms >= from_ms) & (start_ms < to_ms)
     spans = select(rollups_5m.c.check_no, func.min(start_ms), func.max(start_ms)).where(window)
     found = (await connection.execute(spans.group_by(rollups_5m.c.check_no))).all()
-    hours = [(no, first - first % HOUR_MS, last - last % HOUR_MS + HOUR_MS) for no, first, last in found]
-    await note(connection, HOURS, hours)
+    await note(connection, HOURS, [(number, *whole_hours(first, last + 1)) for number, first, last in found])
 
 
 def _row(number: int, rollup: Rollup) -> dict[str, Any]:
@@ -249,6 +248,11 @@ async def _note_days(connection: AsyncConnection, zone: ZoneInfo, work: Work) ->
 def hours_in(from_ms: int, to_ms: int) -> list[tuple[int, int]]:
     """Cut [from_ms, to_ms), which begins with an hour, into hours."""
     return [(start_ms, start_ms + HOUR_MS) for start_ms in range(from_ms, to_ms, HOUR_MS)]
+
+
+def whole_hours(from_ms: int, to_ms: int) -> tuple[int, int]:
+    """Return the start of the hour of `from_ms`, and the end of the last hour that [from_ms, to_ms) touches."""
+    return from_ms - from_ms % HOUR_MS, to_ms + -to_ms % HOUR_MS
 
 
 def whole_days(from_ms: int, to_ms: int, zone: ZoneInfo) -> tuple[int, int]:

@@ -31,7 +31,7 @@ from monitor.store.names import Names, checks
 from monitor.store.results import read, read_check
 from monitor.store.statements import to_json
 from monitor.store.states import add_transitions, check_now_of, save_check_state
-from monitor.store.tables import check_states, revisions, rollups_5m, transitions
+from monitor.store.tables import HOURS, check_states, revisions, rollups_5m, transitions
 from probes import registry
 from probes.registry import UnknownKindError
 
@@ -108,11 +108,10 @@ class _Task:
 class Settler:
     """Settles what is noted as late, a check after the other."""
 
-    def __init__(self, reader: AsyncEngine, write: Write, names: Names, marks: rollups.Marks, live: Live) -> None:
+    def __init__(self, reader: AsyncEngine, write: Write, names: Names, live: Live) -> None:
         self._reader = reader
         self._write = write
         self._names = names
-        self._marks = marks
         self._live = live
 
     async def settle(self, until_ms: int) -> int:
@@ -233,7 +232,10 @@ class Settler:
             if before is None or (before._replace(check=rollup.check) != rollup and _may_replace(before, rollup)):
                 changed.append((number, rollup))
                 task.results += results_in(rollup) - (results_in(before) if before is not None else 0)
-        await rollups.save(connection, changed, self._marks)
+        await rollups.put(connection, rollups_5m, changed)
+        if changed:
+            hours = rollups.whole_hours(changed[0][1].start_ms, changed[-1][1].start_ms + 1)
+            await rollups.note(connection, HOURS, [(number, *hours)])
         task.changed += [(rollup.start_ms, rollup.start_ms + INTERVAL_MS) for _, rollup in changed]
 
     async def _finish(self, task: _Task) -> None:
