@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import random
 import sys
 import tempfile
 import time
@@ -15,7 +16,8 @@ from typing import Any
 from alerts.model import CheckState, Result, State, Subject, TargetState, Transition
 from config.model import Check, ConfirmRule, Inventory, Target
 from monitor.queries import Queries
-from monitor.records import SPARK_POINTS, Batch, CheckNow, Rollup, TargetNow
+from monitor.records import SPARK_POINTS, Batch, CheckNow, TargetNow
+from monitor.rollup import INTERVAL_MS, Tally
 from monitor.store import Store
 from tests.postgres import PostgresServer
 
@@ -42,6 +44,7 @@ async def _measure(name: str, url: str) -> list[Row]:
     store = await Store.open(url)
     await store.sync_inventory(_inventory())
     await store.save(_states(now_ms))
+    await store.settle(now_ms - 2 * INTERVAL_MS)
     await store.beat(now_ms)
     await store.aclose()
     queries = await Queries.open(url)
@@ -127,9 +130,12 @@ def _states(now_ms: int) -> Batch:
     batch.results += [
         Result(check, "local", now_ms - turn * 10_000, 0.03, State.UP, None, "", samples) for turn in range(1, 720)
     ]
-    first_ms = now_ms - now_ms % 300_000
+    tally, rng = Tally(), random.Random(5)
+    for result in batch.results[-30:]:
+        tally.add(result, rng.lognormvariate(-3.5, 0.2), None)
+    rollup = tally.rollup(check, now_ms - now_ms % INTERVAL_MS)
     batch.rollups = [
-        Rollup(check, first_ms - 300_000 * turn, 30, 0, 0, 0, 30, 0.9, 0.01, 0.1, 0, 0.0) for turn in range(8_640)
+        rollup._replace(start_ms=rollup.start_ms - INTERVAL_MS * turn) for turn in range(30 * DAY_MS // INTERVAL_MS)
     ]
     return batch
 
