@@ -122,10 +122,10 @@ class Monitor:
         results = []
         from_ms = self._recent.closed_ms = last_ms - last_ms % INTERVAL_MS - INTERVAL_MS
         async for result in self._store.export_results(from_ms, _now_ms() + 1):
-            is_new = result.at_ms > snapshot.get(result.check, 0)
-            self._recent.add(result, to_spark=is_new)
-            if is_new:
-                results.append(result)
+            if result.at_ms > snapshot.get(result.check, 0):
+                results.append(result)  # counted with what is decided on it
+            else:
+                self._recent.add(result, to_spark=False)
         batch, _ = self._writer.decide(results, _now_ms(), caught_up=False)
         await self._store.save(batch)
         log.info("recovered", results=len(results), checks=len(now))

@@ -94,7 +94,8 @@ async def test_any_order_of_arrival_gives_the_same(
     assert await figures(store_url) == await figures(in_time_url)
     assert decisive(found.core.memory.checks) == decisive(expected.core.memory.checks)
     memory, _ = await store.load_memory()
-    assert decisive(memory.checks) == decisive({c: s for c, s in found.core.memory.checks.items() if c in memory.checks})
+    in_memory = {check: state for check, state in found.core.memory.checks.items() if check in memory.checks}
+    assert decisive(memory.checks) == decisive(in_memory)
     assert await rows(store_url, outdated.select().where(outdated.c.what == 0)) == []
     await in_time.aclose()
 
