@@ -12,11 +12,14 @@ from playwright.async_api import Browser
 
 from alerts.model import CheckState, Incident, Result, State, TargetState
 from monitor.records import Batch, CheckNow, TargetNow
+from monitor.rollup import results_in
 from monitor.spool import Spool
 from monitor.store import Store
+from monitor.store.tables import rollups_5m
 from probes.model import Failure
 from tests.dashboards.browser import chromium, visiting
 from tests.journey.product import Product, child_of, service, until
+from tests.monitor.engine import rows_of
 
 __all__ = ["chromium"]
 
@@ -98,6 +101,8 @@ async def test_a_killed_monitor_comes_back_and_nothing_is_lost_or_doubled(tmp_pa
         assert len(after) == len(set(after)) > len(before)
         kinds = [told["kind"] for told in served.told]
         assert kinds == ["opened", "resolved"], "what did not change is not told again"
+        counted = sum(map(results_in, await rows_of(product.store, rollups_5m)))
+        assert counted == len(await results_of(product)), "each result is in one rollup, once"
 
 
 async def test_a_notification_that_was_saved_and_not_sent_is_sent_after_a_restart_once(tmp_path: Path) -> None:
