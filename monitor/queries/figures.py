@@ -112,7 +112,7 @@ class DayFigures:
     async def refresh(self, connection: AsyncConnection, known: Known, now_ms: int) -> None:
         """Read what has happened since the last time."""
         start_ms = midnight_ms(known, now_ms)
-        # What was spooled or imported may still change the past: it is read again now and then.
+        # What was spooled, imported or came late may still change the past: it is read again now and then.
         day = (start_ms, known.version_ms, now_ms // REREAD_MS)
         if self._day != day:
             opening = await connection.execute(statements.OPENING_TRANSITIONS, {"start": start_ms})
@@ -120,7 +120,7 @@ class DayFigures:
             self._day, self._seen, self._kept = day, (-1, -1), {}
         if len(self._first_ms) < len(known.checks):
             self._first_ms = await first_results(connection)
-        # Transitions are only ever added: the same number and the same last one are the same transitions.
+        # Meanwhile transitions are only added: the same number and the same last one are the same transitions.
         row = (await connection.execute(statements.SEEN_TRANSITIONS, {"start": start_ms})).one()
         if self._seen != tuple(row):
             self._seen = tuple(row)

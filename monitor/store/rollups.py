@@ -264,23 +264,25 @@ def whole_days(from_ms: int, to_ms: int, zone: ZoneInfo) -> tuple[int, int]:
 
 def add_up(rollups: Iterable[Rollup], spans: Iterable[tuple[int, int]]) -> list[Rollup]:
     """Add up rollups, in order of time, over spans, in order of time too; a span without any is left out."""
-    made: list[Rollup] = []
+    groups: list[tuple[int, list[Rollup]]] = []
     remaining = iter(spans)
     start_ms = end_ms = -1
-    tally: Tally | None = None
     for rollup in rollups:
         if rollup.start_ms >= end_ms:
-            if tally is not None:
-                made.append(tally.rollup(rollup.check, start_ms))
-            tally = Tally()
             while rollup.start_ms >= end_ms:
                 start_ms, end_ms = next(remaining)
-        assert tally is not None  # noqa: S101 - the first rollup is after -1
+            groups.append((start_ms, []))
+        groups[-1][1].append(rollup)
+    return [_sum(start_ms, group) for start_ms, group in groups]
+
+
+def _sum(start_ms: int, group: Sequence[Rollup]) -> Rollup:
+    if len(group) == 1:
+        return group[0]._replace(start_ms=start_ms)
+    tally = Tally()
+    for rollup in group:
         tally.merge(rollup)
-        check = rollup.check
-    if tally is not None:
-        made.append(tally.rollup(check, start_ms))
-    return made
+    return tally.rollup(group[0].check, start_ms)
 
 
 async def read(
