@@ -243,6 +243,7 @@ class Monitor:
             await queries.aclose()
         if counted:
             log.info("closed months", counted=counted)
+
     async def _settle(self) -> None:
         """Work out what is outdated, as far as the writer is done with it."""
         if not self._writer.store_available or self._spool.pending() or not self._writer.closed_ms:

@@ -24,8 +24,8 @@ from config.model import Inventory
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
-from monitor.store import inventory as inventories
 from monitor.store import heartbeats, late, outbox, periods, results, rollups, states, verify
+from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,

@@ -13,6 +13,7 @@ from alerts.timeline import Timeline
 from config.model import Inventory
 from config.rules import rules_of
 from monitor.availability import check_timelines
+from monitor.evidence import Evidence
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import jobs_of
 from monitor.lateness import Engine
@@ -38,7 +39,8 @@ class EngineWithoutProbes:
         self.recent = Recent(jobs_of(inventory.checks.values()))
         schedule = Schedule(lambda _job: None)  # type: ignore[arg-type, return-value]
 
-        self.writer = Writer(Inbox(10), self.core, self.recent, store, None, schedule, lambda: None)  # type: ignore[arg-type]
+        parts = (Inbox(10), self.core, self.recent, store, None, schedule, Evidence({}), lambda: None)
+        self.writer = Writer(*parts)  # type: ignore[arg-type]
         self.now_ms = 0
 
     async def take(self, results: Iterable[Result], now_ms: int) -> None:
