@@ -32,6 +32,8 @@ _SPAN_S = 3600.0
 """Floats below this are nearly always spans of time: they take the short way."""
 
 _DOUBLE = struct.Struct("<d")
+_BITS = struct.Struct("<Q")
+_MISFIT = "a stored body of {} bytes does not fit its shape {!r}"
 _STATES = tuple(State)
 _FAILURES = tuple(Failure)
 _STATE_NO = {state: number for number, state in enumerate(_STATES)}
@@ -46,7 +48,8 @@ class CorruptError(ValueError):
     """A stored body does not fit its shape."""
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a LEB128 varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -55,7 +58,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-_SHORT = tuple(_varint(value) for value in range(1 << 14))
+_SHORT = tuple(varint(value) for value in range(1 << 14))
 """All varints of one and two bytes, which most values are."""
 _SHORT_LIMIT = len(_SHORT)
 
@@ -77,7 +80,7 @@ def encode_samples(samples: Mapping[str, float]) -> tuple[Shape, bytes]:
                 return encode_samples({name: value for name, value in samples.items() if isfinite(value)})
             parts.append(_DOUBLE.pack(value))
         else:
-            parts.append(_SHORT[number] if number < _SHORT_LIMIT else _varint(number))
+            parts.append(_SHORT[number] if number < _SHORT_LIMIT else varint(number))
     return (tuple(samples), codes), b"".join(parts)
 
 
@@ -115,12 +118,11 @@ def decode_samples(shape: Shape, body: bytes) -> dict[str, float]:
             position += 1
             if number > 0x7F:
                 number, position = _rest_of_varint(number & 0x7F, body, position)
-            samples[name] = _value_of(code, number)
+            samples[name] = value_of(code, number)
     except (IndexError, struct.error, KeyError, ValueError):
         position = -1
     if position != len(body):
-        message = f"a stored body of {len(body)} bytes does not fit its shape {shape[1]!r}"
-        raise CorruptError(message)
+        raise CorruptError(_MISFIT.format(len(body), shape[1]))
     return samples
 
 
@@ -133,7 +135,8 @@ def _rest_of_varint(number: int, body: bytes, position: int) -> tuple[int, int]:
     return number | byte << shift, position + 1
 
 
-def _value_of(code: str, number: int) -> float:
+def value_of(code: str, number: int) -> float:
+    """Return the value that a number of a body stands for; `d` has none."""
     if code == "m":
         return number / MILLION
     if code == "i":
@@ -145,6 +148,31 @@ def _value_of(code: str, number: int) -> float:
     if code == "j":
         return -1 - number
     raise KeyError(code)
+
+
+def numbers_of(shape: Shape, body: bytes) -> tuple[int, ...]:
+    """Return the numbers of a body, as its shape's codes say; for code `d`, the float's bits.
+
+    Raises CorruptError where the body does not fit the shape.
+    """
+    numbers: list[int] = []
+    position = 0
+    try:
+        for code in shape[1]:
+            if code == "d":
+                numbers.append(_BITS.unpack_from(body, position)[0])
+                position += 8
+                continue
+            number = body[position]
+            position += 1
+            if number > 0x7F:
+                number, position = _rest_of_varint(number & 0x7F, body, position)
+            numbers.append(number)
+    except (IndexError, struct.error):
+        position = -1
+    if position != len(body):
+        raise CorruptError(_MISFIT.format(len(body), shape[1]))
+    return tuple(numbers)
 
 
 def pack_outcome(state: State, failure: Failure | None) -> int:
