@@ -24,7 +24,7 @@ from config.model import Inventory
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
-from monitor.store import heartbeats, late, outbox, periods, results, rollups, states, verify
+from monitor.store import heartbeats, late, outbox, periods, results, rollups, sealing, states, verify
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -314,6 +314,10 @@ class Store:
     async def sign(self, from_ms: int, to_ms: int, by: str, now_ms: int, signed: Sequence[SignedTarget]) -> None:
         """Keep the figures of a period for good. Raises AlreadySignedError."""
         await self._write(lambda connection: periods.sign(connection, from_ms, to_ms, by, now_ms, signed))
+
+    async def seal(self, before_ms: int) -> int:
+        """Seal some of the results of an hour that ended before `before_ms`; return how many, 0 when there are none."""
+        return await sealing.seal_some(self._reader, self._write, self._names, before_ms)
 
     async def forget_results(self, before_ms: int) -> int:
         """Delete the results that started before `before_ms`, some at a time; return how many."""

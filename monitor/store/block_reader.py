@@ -1,5 +1,4 @@
-"""Takes sealed blocks apart: all of one, a stretch of time of it, or only who measured when. `blocks` says how they
-are made."""
+"""Takes sealed blocks apart: all of one, a stretch of its time, or only who measured when. `blocks` makes them."""
 
 from __future__ import annotations
 

@@ -26,13 +26,25 @@ SHOWN_ROLLUPS = 10
 _BACKUP_PAGES = 4_096
 """Pages copied between two breaths, in which the monitor may write."""
 
+_RAW_ORPHANS = {
+    "sqlite": {
+        "results of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no FROM results) r "
+        "WHERE check_no NOT IN (SELECT no FROM checks)",
+        "results of agents that are not there": "SELECT count(*) FROM (SELECT DISTINCT agent_no FROM results) r "
+        "WHERE agent_no NOT IN (SELECT no FROM agents)",
+        "results of shapes that are not there": "SELECT count(*) FROM (SELECT DISTINCT shape_no FROM results) r "
+        "WHERE shape_no <> 0 AND shape_no NOT IN (SELECT no FROM shapes)",
+    },
+    "postgresql": {
+        "results of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT unnest(check_nos) AS check_no "
+        "FROM result_pages) r WHERE check_no NOT IN (SELECT no FROM checks)",
+        "results of agents that are not there": "SELECT count(*) FROM (SELECT DISTINCT agent_no FROM result_pages) r "
+        "WHERE agent_no NOT IN (SELECT no FROM agents)",
+    },
+}
 _ORPHANS = {
-    "results of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no FROM results) r "
-    "WHERE check_no NOT IN (SELECT no FROM checks)",
-    "results of agents that are not there": "SELECT count(*) FROM (SELECT DISTINCT agent_no FROM results) r "
-    "WHERE agent_no NOT IN (SELECT no FROM agents)",
-    "results of shapes that are not there": "SELECT count(*) FROM (SELECT DISTINCT shape_no FROM results) r "
-    "WHERE shape_no <> 0 AND shape_no NOT IN (SELECT no FROM shapes)",
+    "sealed results of checks that are not there": "SELECT count(*) FROM (SELECT DISTINCT check_no "
+    "FROM sealed_results) r WHERE check_no NOT IN (SELECT no FROM checks)",
     "rollups of checks that are not there": "SELECT count(*) FROM (SELECT check_no FROM rollups_5m UNION "
     "SELECT check_no FROM rollups_1h UNION SELECT check_no FROM rollups_1d) r "
     "WHERE check_no NOT IN (SELECT no FROM checks)",
@@ -78,7 +90,8 @@ async def _damage(connection: AsyncConnection) -> list[str]:
 
 
 async def _orphans(connection: AsyncConnection) -> list[str]:
-    counts = {what: await connection.scalar(text(statement)) for what, statement in _ORPHANS.items()}
+    statements = _RAW_ORPHANS[connection.dialect.name] | _ORPHANS
+    counts = {what: await connection.scalar(text(statement)) for what, statement in statements.items()}
     return [f"{what}: {count}" for what, count in counts.items() if count]
 
 

@@ -126,6 +126,12 @@ def decode_samples(shape: Shape, body: bytes) -> dict[str, float]:
     return samples
 
 
+def read_varint(body: bytes, position: int) -> tuple[int, int]:
+    """Return the varint at a position, and the position after it."""
+    number = body[position]
+    return (number, position + 1) if number <= 0x7F else _rest_of_varint(number & 0x7F, body, position + 1)
+
+
 def _rest_of_varint(number: int, body: bytes, position: int) -> tuple[int, int]:
     shift = 7
     while (byte := body[position]) > 0x7F:

@@ -11,7 +11,7 @@ from monitor.store.errors import StoreVersionError
 
 HEAD = "0005"
 """The newest version."""
-KNOWN = ("0001", "0002", "0004", "0005")
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """All versions that this program can bring to the newest, oldest first."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_KEY = 0x7E5C_0001

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.codec import Shape
+from monitor.store.pages import Marks
 from monitor.store.statements import add
 from monitor.store.tables import CheckRow, agents, metadata, shapes
 
@@ -38,6 +39,7 @@ class Names:
     agent_ids: dict[int, str] = field(default_factory=dict)
     shape_of: dict[int, Shape] = field(default_factory=dict)
     first_ms: dict[int, int] = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
 
     async def load(self, connection: AsyncConnection) -> None:
         """Read all of them."""

@@ -1,51 +1,47 @@
-"""Raw results: into rows, into the database, out of it in time order, and away when they are old."""
+"""Results: into rows, into the database, out of it in time order, raw and sealed alike, and away when they are old.
+
+SQLite keeps raw results as `rows`, PostgreSQL as `pages`; both keep older ones `sealed`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import asyncpg
 import orjson
-from sqlalchemy import TextClause, bindparam, delete, text, update
+from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Result, State
+from monitor.store import pages, sealed
+from monitor.store import rows as rows_of_sqlite
+from monitor.store.block_reader import decode_values, shapes_of
+from monitor.store.blocks import HOUR_MS
 from monitor.store.codec import MILLION, Shape, decode_samples, encode_samples, pack_outcome, unpack_outcome
 from monitor.store.errors import StoreError, unavailable_as_such
 from monitor.store.names import PLAIN_SHAPE, Names, checks
-from monitor.store.statements import driver_of, storable
-from monitor.store.tables import SLOT_MS, results
-
-COLUMNS = (
-    "duration_us",
-    "slot",
-    "check_no",
-    "agent_no",
-    "offset_ms",
-    "shape_no",
-    "outcome",
-    "samples",
-    "message",
-)
-Row = tuple[int, int, int, int, int, int, int, bytes, str]
-"""One row, in the order of COLUMNS."""
+from monitor.store.pages import Row
+from monitor.store.statements import storable
+from monitor.store.tables import SLOT_MS
 
 LATEST_MS = SLOT_MS * ((1 << 31) - 1)
 """Results that claim to be from after the year 2650 are not believed: slots are numbers of 32 bits."""
 _NOT_BELIEVED = "a result of {} starts {} ms after 1970: that is not believed"
 _NEVER_MS = 1 << 62
-SLICE_ROWS = 20_000
+SLICE_RESULTS = 20_000
 """About how many results are read at a time, to be put in order."""
-_SLICE_SLOTS_FIRST, _SLICE_SLOTS_MOST = 6, 8_640 * 30
-_FORGET_SLOTS = 12
-"""How many slots are emptied in one transaction: the writer must not wait long."""
+SEALED_SLICE_RESULTS = 50_000
+"""The same of a sealed hour, each of whose blocks is opened once for every slice."""
+_SLICE_FIRST_MS, _SLICE_MOST_MS = 60_000, 30 * 86_400_000
+_FEW_CHECKS = 100
 
 
 class Packed(NamedTuple):
     """Results as rows; or the names that have no numbers yet, and then the rows are not complete.
 
-    `first_ms` is the earliest start by check number, where it is earlier than any before.
+    `first_ms` is the earliest start by check number, where it is earlier than any before; `marks` are those of the
+    names that they were packed with.
     """
 
     rows: list[Row]
@@ -53,6 +49,7 @@ class Packed(NamedTuple):
     checks: set[str]
     agents: set[str]
     shapes: set[Shape]
+    marks: pages.Marks
 
     @property
     def lacks_names(self) -> bool:
@@ -63,7 +60,7 @@ class Packed(NamedTuple):
 def pack(batch: Iterable[Result], names: Names) -> Packed:
     """Turn results into rows. Touches nothing but its arguments: it may run in a thread."""
     rows: list[Row] = []
-    packed = Packed(rows, {}, set(), set(), set())
+    packed = Packed(rows, {}, set(), set(), set(), names.marks)
     check_nos, agent_nos, shape_nos, known_first = names.checks, names.agents, names.shapes, names.first_ms
     for check, agent, at_ms, duration_s, state, failure, message, samples in batch:
         shape, body = encode_samples(samples)
@@ -104,25 +101,16 @@ def unpack(row: Sequence[Any], names: Names) -> Result:
     return Result(check, agent, at_ms, duration_us / MILLION, state, failure, message, samples)
 
 
-_INSERT_SQLITE = (
-    "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_INSERT_POSTGRESQL = (
-    "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message) "
-    "SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::smallint[], "
-    "$6::smallint[], $7::smallint[], $8::bytea[], $9::text[]) ON CONFLICT DO NOTHING"
-)
-
-
 async def insert(connection: AsyncConnection, packed: Packed) -> int:
-    """Insert rows that are not there yet; return how many were new."""
+    """Insert results that are not there yet, raw or sealed; return how many were new."""
     if not packed.rows:
         return 0
+    state = await sealed.hold_state(connection)
+    rows = await sealed.unsealed(connection, packed.rows, state.sealed_ms)
     if connection.dialect.name == "postgresql":
-        new = await _copy(connection, packed.rows)
+        new = await _insert_pages(connection, rows, packed.marks, state)
     else:
-        new = (await connection.exec_driver_sql(_INSERT_SQLITE, packed.rows)).rowcount
+        new = await rows_of_sqlite.insert(connection, rows) if rows else 0
     if packed.first_ms:
         earlier = (
             update(checks)
@@ -134,40 +122,16 @@ async def insert(connection: AsyncConnection, packed: Packed) -> int:
     return new
 
 
-async def _copy(connection: AsyncConnection, rows: list[Row]) -> int:
-    """Use COPY, which takes new rows only; where one is there already, fall back to INSERT."""
-    driver = await driver_of(connection)
-    try:
-        async with connection.begin_nested():
-            await driver.copy_records_to_table("results", records=rows, columns=COLUMNS)
-            return len(rows)
-    except asyncpg.UniqueViolationError:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        status = await driver.execute(_INSERT_POSTGRESQL, *columns)
-        return int(status.rsplit(" ", 1)[1])
-
-
-_SLICE = text(
-    "SELECT duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message FROM results "
-    "WHERE slot >= :start AND slot < :end"
-)
-"""All results of some slots."""
-
-_FIRST_SLOT = text("SELECT min(slot) FROM results WHERE slot >= :start")
-"""The first slot at or after `start` that holds anything."""
-
-# One look into the key per slot. Left alone, a planner would rather read every check's results of the time.
-_OF_CHECK_SQLITE = text(
-    "WITH RECURSIVE slots(slot) AS (SELECT :start UNION ALL SELECT slot + 1 FROM slots WHERE slot + 1 < :end) "
-    "SELECT r.duration_us, r.slot, r.check_no, r.agent_no, r.offset_ms, r.shape_no, r.outcome, r.samples, r.message "
-    "FROM slots CROSS JOIN results r WHERE r.slot = slots.slot AND r.check_no = :number"
-)
-_OF_CHECK_POSTGRESQL = text(
-    "SELECT r.duration_us, r.slot, r.check_no, r.agent_no, r.offset_ms, r.shape_no, r.outcome, r.samples, r.message "
-    "FROM generate_series(CAST(:start AS INTEGER), CAST(:end AS INTEGER) - 1) AS s(slot) CROSS JOIN LATERAL "
-    "(SELECT * FROM results WHERE slot = s.slot AND check_no = :number OFFSET 0) r"
-)
-"""One check's results of some slots."""
+async def _insert_pages(connection: AsyncConnection, rows: list[Row], marks: pages.Marks, state: sealed.State) -> int:
+    if state.writer != marks.token:
+        marks.begin(state.newest_ms)
+    new = await pages.insert(connection, rows, marks)
+    if new:
+        newest_ms = max(row[1] * SLOT_MS + row[4] for row in rows)
+        await sealed.put_state(
+            connection, state._replace(writer=marks.token, newest_ms=max(newest_ms, state.newest_ms))
+        )
+    return new
 
 
 async def read(
@@ -178,40 +142,111 @@ async def read(
     Reads a slice at a time, each in a transaction of its own: a slow reader does not keep the writer's log from
     being folded back. What is saved behind the reader's back for a time that it has passed is not yielded.
     """
-    slot, last = from_ms // SLOT_MS, -(-min(to_ms, LATEST_MS) // SLOT_MS)
-    span = _SLICE_SLOTS_FIRST
-    while slot < last:
+    at_ms, last_ms = from_ms, min(to_ms, LATEST_MS)
+    span_ms = _SLICE_FIRST_MS
+    while at_ms < last_ms:
         with unavailable_as_such():
-            async with engine.connect() as connection:
-                first = await connection.scalar(_FIRST_SLOT, {"start": slot})
-                if first is None or first >= last:
+            async with snapshot(engine) as connection:
+                begin_ms, most_ms = await _next(connection, at_ms, check_nos)
+                if begin_ms is None or begin_ms >= last_ms:
                     return
-                slot = min(first + span, last)
-                rows = await fetch(connection, names, _SLICE, {"start": first, "end": slot})
-        found = [unpack(row, names) for row in rows if check_nos is None or row[2] in check_nos]
+                at_ms = min(begin_ms + min(span_ms, most_ms), last_ms)
+                found = await _slice(connection, names, begin_ms, at_ms, check_nos)
         found.sort(key=_export_order)
         for result in found:
-            if from_ms <= result.at_ms < to_ms:
-                yield result
-        span = max(1, min(span * 4, span * SLICE_ROWS // max(len(rows), 1), _SLICE_SLOTS_MOST))
+            yield result
+        span_ms = max(1, min(span_ms * 4, span_ms * SLICE_RESULTS // max(len(found), 1), _SLICE_MOST_MS))
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection with one view of the store: what is sealed meanwhile is seen once."""
+    async with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+async def _next(connection: AsyncConnection, at_ms: int, check_nos: Collection[int] | None) -> tuple[int | None, int]:
+    """Return where there is something at a time or later, and how long a slice may be there."""
+    if connection.dialect.name == "postgresql":
+        raw_ms = await pages.first_ms(connection, at_ms)
+    else:
+        first = await rows_of_sqlite.first(connection, at_ms)
+        raw_ms = None if first is None else max(first[0], at_ms)
+    hour = await sealed.first_hour(connection, at_ms)
+    sealed_ms = None if hour is None else max(hour * HOUR_MS, at_ms)
+    if hour is None or sealed_ms is None:
+        return raw_ms, _SLICE_MOST_MS
+    if raw_ms is not None and raw_ms // HOUR_MS < hour:
+        return raw_ms, hour * HOUR_MS - raw_ms
+    # A slice ends with its hour, and holds a bounded share of it.
+    begin_ms = sealed_ms if raw_ms is None else min(raw_ms, sealed_ms)
+    rest_ms = (hour + 1) * HOUR_MS - begin_ms
+    if check_nos is not None and len(check_nos) <= _FEW_CHECKS:
+        return begin_ms, rest_ms
+    share_ms = HOUR_MS * SEALED_SLICE_RESULTS // max(await sealed.count(connection, hour), 1)
+    return begin_ms, max(1, min(rest_ms, share_ms))
+
+
+async def _slice(
+    connection: AsyncConnection, names: Names, from_ms: int, to_ms: int, check_nos: Collection[int] | None
+) -> list[Result]:
+    fetch = pages.fetch if connection.dialect.name == "postgresql" else rows_of_sqlite.fetch
+    rows = await fetch(connection, from_ms, to_ms)
+    if check_nos is not None:
+        rows = [row for row in rows if row[2] in check_nos]
+    if not names.know(rows):
+        await names.load(connection)
+    found = [result for row in rows if from_ms <= (result := unpack(row, names)).at_ms < to_ms]
+    for hour in range(from_ms // HOUR_MS, (to_ms - 1) // HOUR_MS + 1):
+        blocks = await sealed.blocks_of(connection, hour, check_nos)
+        for check_no, block in blocks.items():
+            found += await _unsealed(connection, names, check_no, hour, block, from_ms, to_ms)
+    return found
+
+
+async def _unsealed(
+    connection: AsyncConnection, names: Names, check_no: int, hour: int, block: bytes, from_ms: int, to_ms: int
+) -> list[Result]:
+    """Return the results of a block that started in [from_ms, to_ms)."""
+    if check_no not in names.check_ids or not all(no in names.shape_of for no in shapes_of(block)):
+        await names.load(connection)
+    hour_ms, check = hour * HOUR_MS, names.check_ids[check_no]
+    lines = decode_values(block, names.shape_of, from_ms - hour_ms, to_ms - hour_ms)
+    if not all(agent_no in names.agent_ids for agent_no in {line[1] for line in lines}):
+        await names.load(connection)
+    return [
+        Result(
+            check,
+            names.agent_ids[agent_no],
+            hour_ms + offset_ms,
+            duration_us / MILLION,
+            *unpack_outcome(outcome),
+            message,
+            samples,
+        )
+        for offset_ms, agent_no, duration_us, outcome, message, samples in lines
+    ]
 
 
 async def read_check(connection: AsyncConnection, names: Names, number: int, from_ms: int, to_ms: int) -> list[Result]:
-    """Return one check's results that started in [from_ms, to_ms), oldest first; meant for hours, not for years."""
-    statement = _OF_CHECK_POSTGRESQL if connection.dialect.name == "postgresql" else _OF_CHECK_SQLITE
-    window = {"number": number, "start": from_ms // SLOT_MS, "end": -(-to_ms // SLOT_MS)}
-    found = [unpack(row, names) for row in await fetch(connection, names, statement, window)]
-    return sorted((result for result in found if from_ms <= result.at_ms < to_ms), key=_export_order)
+    """Return one check's results that started in [from_ms, to_ms), oldest first; meant for hours, not for years.
 
-
-async def fetch(
-    connection: AsyncConnection, names: Names, statement: TextClause, window: Mapping[str, int]
-) -> Sequence[Sequence[Any]]:
-    """Return rows of results, with all that they refer to in `names`."""
-    rows = (await connection.execute(statement, window)).all()
+    On PostgreSQL the connection must be in a snapshot: what is sealed meanwhile would be seen twice, or not at all.
+    """
+    if to_ms <= from_ms:
+        return []
+    if connection.dialect.name == "postgresql":
+        rows = await pages.fetch_check(connection, number, from_ms, to_ms)
+    else:
+        rows = await rows_of_sqlite.fetch_checks(connection, number, number + 1, from_ms, to_ms)
     if not names.know(rows):
         await names.load(connection)
-    return rows
+    found = [result for row in rows if from_ms <= (result := unpack(row, names)).at_ms < to_ms]
+    for hour, block in await sealed.blocks_of_check(connection, number, from_ms, to_ms):
+        found += await _unsealed(connection, names, number, hour, block, from_ms, to_ms)
+    return sorted(found, key=_export_order)
 
 
 def _export_order(result: Result) -> tuple[int, str, str]:
@@ -220,13 +255,11 @@ def _export_order(result: Result) -> tuple[int, str, str]:
 
 async def forget(connection: AsyncConnection, before_ms: int) -> tuple[int, bool]:
     """Delete some of the results that started before `before_ms`; return how many, and whether there are more."""
-    first = await connection.scalar(_FIRST_SLOT, {"start": 0})
-    slot, offset_ms = divmod(before_ms, SLOT_MS)
-    if first is None or first > slot:
-        return 0, False
-    end = min(first + _FORGET_SLOTS, slot)
-    old = results.c.slot < end
-    if end == slot:
-        old |= (results.c.slot == slot) & (results.c.offset_ms < offset_ms)
-    done = await connection.execute(delete(results).where(old))
-    return done.rowcount, end < slot
+    raw = pages if connection.dialect.name == "postgresql" else rows_of_sqlite
+    count, is_more = await raw.forget(connection, before_ms)
+    if is_more:
+        return count, True
+    names = Names()
+    await names.load(connection)
+    further, is_more = await sealed.forget(connection, before_ms, names.shape_of)
+    return count + further, is_more

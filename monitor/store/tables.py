@@ -26,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from alerts.counted import Counted
@@ -39,6 +40,12 @@ metadata = MetaData(
     }
 )
 """All tables; names of constraints are fixed here so that migrations can speak of them on every database."""
+
+
+def is_kept_by(table: Table, dialect: str) -> bool:
+    """Say whether a database of that kind has this table."""
+    return table.info.get("only", dialect) == dialect
+
 
 PENDING, CLAIMED, DELIVERED, GIVEN_UP = 0, 1, 2, 3
 """What `notifications.status` holds."""
@@ -210,11 +217,45 @@ results = Table(
     Column("message", Text, nullable=False),
     PrimaryKeyConstraint("slot", "check_no", "offset_ms", "agent_no"),
     sqlite_with_rowid=False,
+    info={"only": "sqlite"},
 )
-"""Raw results. One that started at `at_ms` is in slot `at_ms // SLOT_MS`, at `offset_ms` within it: what is written
-together lies together, and one check's results of two hours are 720 looks into the key. `outcome` and `samples` are
-packed as `codec` says. Nothing is NULL: nine columns with a NULL among them cost PostgreSQL eight bytes more than with
-none. No foreign keys: they would cost a lookup per row, and `db check` looks for orphans."""
+"""Raw results, in SQLite. One that started at `at_ms` is in slot `at_ms // SLOT_MS`, at `offset_ms` within it: what
+is written together lies together, and one check's results of two hours are 720 looks into the key. `outcome` and
+`samples` are packed as `codec` says. No foreign keys: they would cost a lookup per row, and `db check` looks for
+orphans."""
+
+result_pages = Table(
+    "result_pages",
+    metadata,
+    Column("start_ms", BigInteger, nullable=False),
+    Column("span_ms", Integer, nullable=False),
+    Column("agent_no", Integer, nullable=False),
+    Column("bucket", SmallInteger, nullable=False),
+    Column("check_nos", ARRAY(Integer), nullable=False),
+    Column("offsets_ms", ARRAY(Integer), nullable=False),
+    Column("durations_us", ARRAY(Integer)),
+    Column("long_durations_us", ARRAY(BigInteger)),
+    Column("outcomes", ARRAY(SmallInteger)),
+    Column("messages", ARRAY(Text)),
+    Column("bodies", LargeBinary, nullable=False),
+    Index("ix_result_pages_bucket_start_ms", "bucket", "start_ms"),
+    info={"only": "postgresql"},
+)
+"""Raw results, in PostgreSQL: what one agent measured on the checks of one bucket in one batch; see `pages`. Where a
+duration does not fit 32 bits of microseconds, all of the page are in the longer column."""
+
+sealed_results = Table(
+    "sealed_results",
+    metadata,
+    Column("hour", Integer, nullable=False),
+    Column("check_no", Integer, nullable=False),
+    Column("results", Integer, nullable=False),
+    Column("block", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("hour", "check_no"),
+    postgresql_partition_by="RANGE (hour)",
+)
+"""Results of one check of one hour since the epoch, sealed: how many, and the block of `blocks`. In PostgreSQL each
+day is a partition. SQLite's has row ids: without them, the last page that a block overflows to is left half empty."""
 
 check_states = Table(
     "check_states",

@@ -12,12 +12,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Table, inspect, text
 
 from monitor.queries import Queries
 from monitor.store import Store, StoreError, StoreUnavailableError, StoreVersionError, care, migrate
 from monitor.store.engine import create_engine, parse_url
-from monitor.store.tables import metadata
+from monitor.store.tables import is_kept_by, metadata
 from tests.monitor.samples import full_batch, http_results
 from tests.postgres import PostgresServer, programs
 
@@ -43,7 +43,12 @@ async def test_an_empty_database_is_brought_to_the_newest_schema(empty_url: str)
 
 
 def _differences(connection: Connection) -> list[object]:
-    return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+    def is_compared(item: object, _name: object, kind: str, *_: object) -> bool:
+        table = item if kind == "table" else getattr(item, "table", None)
+        return not isinstance(table, Table) or is_kept_by(table, connection.dialect.name)
+
+    options = {"compare_type": True, "include_object": is_compared}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 
 async def test_a_migration_can_be_undone(empty_url: str) -> None:
@@ -102,7 +107,8 @@ async def test_orphans_are_found(store_url: str) -> None:
     assert await care.check(store_url) == [
         "results of checks that are not there: 1",
         "results of agents that are not there: 2",
-        "results of shapes that are not there: 1",
+        # Within a page of PostgreSQL, SQL cannot see the shapes.
+        *(["results of shapes that are not there: 1"] if store_url.startswith("sqlite") else []),
         "rollups of checks that are not there: 1",
     ]
 
@@ -135,7 +141,7 @@ async def test_a_backup_is_a_whole_store_while_the_live_one_goes_on(
     with pytest.raises(StoreError, match="already"):
         await care.backup(store_url, copy)
     if store_url.startswith("postgresql"):
-        assert "TABLE DATA public results" in await asyncio.to_thread(_contents, copy)
+        assert "TABLE DATA public result_pages" in await asyncio.to_thread(_contents, copy)
         return
     restored = await Store.open(f"sqlite:///{copy}")
     assert len([r async for r in restored.export_results(0, 1 << 44)]) == 1002
