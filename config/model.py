@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, mod
 
 from config.basics import Id, Model, Name, Named, visible
 from config.calendars import Holidays, ServiceHours
+from config.retention import DAY_S, FOREVER_S, KeptADay, KeptAMonth, KeptAYear
 from probes.units import Duration, Rate, Share
 
 _CONFIRM = re.compile(r"^\s*(\d+)\s+of\s+(\d+)\s*$")
@@ -281,6 +282,18 @@ Address = Annotated[str, AfterValidator(_host_port)]
 """`host:port`; an IPv6 address in brackets; port 0 takes any free one."""
 
 
+class Retention(Model):
+    """How long each kind of data is kept. What is older is deleted in small steps."""
+
+    raw: KeptADay = 14 * DAY_S
+    rollups_5m: KeptADay = 90 * DAY_S
+    rollups_1h: KeptADay = 3 * 366 * DAY_S
+    rollups_1d: KeptAMonth = FOREVER_S
+    transitions: KeptAMonth = FOREVER_S
+    incidents: KeptAMonth = FOREVER_S
+    audit: KeptAYear = FOREVER_S
+
+
 class Settings(Model):
     """Settings of the whole installation.
 
@@ -296,6 +309,7 @@ class Settings(Model):
         simulated: pages say that the data is simulated.
         loss_interval, loss_threshold: an interval of a link is unavailable when it loses a greater share than this
             (in the manner of ITU-T Y.1540); both are printed with the figure.
+        retention: how long each kind of data is kept.
 
     """
 
@@ -311,6 +325,7 @@ class Settings(Model):
     simulated: bool = False
     loss_interval: Annotated[Duration, AfterValidator(_of_rollups)] = 300.0
     loss_threshold: Share = 0.2
+    retention: Retention = Retention()
 
 
 class Inventory(Model):

@@ -37,6 +37,7 @@ from monitor.runner import Runner
 from monitor.schedule import Schedule
 from monitor.spool import Spool
 from monitor.store import Store, StoreUnavailableError
+from monitor.upkeep import Upkeep
 from probes.heartbeat_book import KEY as HEARTBEATS
 from probes.heartbeat_book import Book
 from probes.model import Resources
@@ -47,8 +48,6 @@ SPOOL_LIMIT_BYTES = 1 << 30
 STOP_GRACE_S = 10.0
 SETTLE_S = 20
 """How often late results are taken up, and hours and days that are over are made."""
-RAW_RETENTION_S = 14 * 86400
-"""How long raw results are kept."""
 
 
 class Monitor:
@@ -83,6 +82,7 @@ class Monitor:
         self._writer = Writer(
             self._inbox, core, self._recent, store, spool, self._schedule, self._evidence, self._dispatcher.wake
         )
+        self._upkeep = Upkeep(store, lambda: self.inventory.settings.retention)
         self._registry = engine_registry(self._figures())
         self._coarse = AsyncIOScheduler(timezone="UTC")
         self._web: web.AppRunner | None = None
@@ -140,9 +140,10 @@ class Monitor:
         self._tasks = [
             asyncio.create_task(self._writer.run(), name="writer"),  # the first: `stop` waits for it
             asyncio.create_task(self._dispatcher.run(), name="dispatcher"),
+            asyncio.create_task(self._upkeep.run(), name="upkeep"),
         ]
         self._coarse.add_job(self.heartbeats.save, "interval", seconds=30, id="heartbeats", coalesce=True)
-        self._coarse.add_job(self._forget_old, "interval", minutes=10, id="retention", coalesce=True)
+        self._coarse.add_job(self._upkeep.retain, "interval", minutes=10, id="retention", coalesce=True)
         self._coarse.add_job(self._close_months, "interval", hours=1, id="months", coalesce=True, max_instances=1)
         self._coarse.add_job(self._settle, "interval", seconds=SETTLE_S, id="settle", coalesce=True, max_instances=1)
         self._coarse.start()
@@ -231,9 +232,6 @@ class Monitor:
         text = await asyncio.to_thread(checks_text, self._labels, last, states, targets)
         return text + engine_text(self._registry)
 
-    async def _forget_old(self) -> None:
-        await self._store.forget_results(_now_ms() - RAW_RETENTION_S * 1000)
-
     async def _close_months(self) -> None:
         """Count the month that is over, so that the reports of a year find it counted."""
         queries = await Queries.open(self.inventory.settings.store)
@@ -259,6 +257,7 @@ class Monitor:
         return [
             ("gauge", "thongsuot_checks", "Checks in the schedule", lambda: len(self._jobs)),
             ("counter", "thongsuot_results_saved", "Results saved in the store", lambda: self._writer.saved),
+            ("counter", "thongsuot_results_sealed", "Results sealed", lambda: self._upkeep.sealed),
             ("gauge", "thongsuot_queue_results", "Results waiting to be saved", lambda: len(self._inbox)),
             ("gauge", "thongsuot_queue_limit", "Results that may wait", lambda: self._inbox.limit),
             ("gauge", "thongsuot_seats_taken", "Checks running now", lambda: len(self._runner.running)),

@@ -20,11 +20,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Incident, Memory, Result
-from config.model import Inventory
+from config.model import Inventory, Retention
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
-from monitor.store import heartbeats, late, outbox, periods, results, rollups, sealing, states, verify
+from monitor.store import heartbeats, late, outbox, periods, results, retention, rollups, sealing, states, verify
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -318,6 +318,10 @@ class Store:
     async def seal(self, before_ms: int) -> int:
         """Seal some of the results of an hour that ended before `before_ms`; return how many, 0 when there are none."""
         return await sealing.seal_some(self._reader, self._write, self._names, before_ms)
+
+    async def retain(self, kept: Retention, now_ms: int) -> dict[str, int]:
+        """Delete what is older than it is to be kept, in small steps; return how many rows of each kind."""
+        return await retention.retain(self._write, kept, now_ms)
 
     async def forget_results(self, before_ms: int) -> int:
         """Delete the results that started before `before_ms`, some at a time; return how many."""

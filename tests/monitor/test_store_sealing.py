@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ LINES = st.tuples(
     st.sampled_from(["", "", "timeout", "hết giờ"]) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
     SHAPES_AND_BODIES,
 )
+IN_THREE_HOURS = RESULTS.map(lambda r: r._replace(at_ms=START_MS + (r.at_ms - START_MS) // 5))
 
 
 async def exported(store: Store, from_ms: int = 0, to_ms: int = FAR_MS) -> list[Result]:
@@ -79,10 +81,8 @@ def test_a_damaged_block_is_refused_or_read_but_never_a_bug(data: st.DataObject)
     for _ in range(data.draw(st.integers(1, 3))):
         block[data.draw(st.integers(0, len(block) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(block)))
-    try:
+    with contextlib.suppress(CorruptError):
         block_reader.decode(bytes(block[:cut]), {1: shape})
-    except CorruptError:
-        pass
 
 
 def test_an_hour_of_one_check_takes_twelve_bytes_a_result() -> None:
@@ -119,8 +119,8 @@ async def test_what_is_sealed_is_exported_as_it_was(store: Store, part: int) -> 
     assert await exported(store, to_ms=middle) + await exported(store, from_ms=middle) == in_order(results)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(data=st.data(), results=st.lists(RESULTS, min_size=1, max_size=25))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(data=st.data(), results=st.lists(IN_THREE_HOURS, min_size=1, max_size=20))
 async def test_any_order_in_any_parts_sealed_or_not_is_exported_once(
     store: Store, data: st.DataObject, results: list[Result]
 ) -> None:
@@ -135,7 +135,7 @@ async def test_any_order_in_any_parts_sealed_or_not_is_exported_once(
         else:
             await store.import_results(part)
         if data.draw(st.booleans()):
-            await seal_all(store, START_MS + data.draw(st.integers(0, 60_000_000)))
+            await seal_all(store, START_MS + data.draw(st.integers(0, 15_000_000)))
     assert await exported(store) == in_order(unique)
     await seal_all(store)
     found = await exported(store)
