@@ -376,6 +376,25 @@ def db_backup(file: Annotated[Path, typer.Argument(help="Where to write the copy
     raise typer.Exit(run(backup_store(load_inventory(config).settings.store, file)))
 
 
+@db_app.command("restore")
+def db_restore(file: Annotated[Path, typer.Argument(help="A copy that `db backup` made.")], config: Config) -> None:
+    """Put a copy into the store, which must be empty."""
+    from monitor.cli_transfer import restore_store
+
+    raise typer.Exit(run(restore_store(load_inventory(config).settings.store, file)))
+
+
+@db_app.command("copy")
+def db_copy(
+    source: Annotated[str, typer.Argument(help="Address of the store: sqlite:///path or postgresql://…")],
+    target: Annotated[str, typer.Argument(help="Address of an empty database.")],
+) -> None:
+    """Copy a whole store into an empty database of either kind, and verify it."""
+    from monitor.cli_transfer import copy_to
+
+    raise typer.Exit(run(copy_to(source, target)))
+
+
 @db_app.command("vacuum")
 def db_vacuum(config: Config) -> None:
     """Give back the space of what was deleted."""

@@ -15,6 +15,8 @@ from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.result_json import ResultError, read_results, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum
+from monitor.store.copying import copy_store
+from monitor.store.restoring import restore
 from monitor.times import parse_period_ms
 
 _BEGINNING = "1970-01-02"
@@ -110,6 +112,25 @@ async def backup_store(url: str, path: Path) -> int:
     """Copy the store while it is in use."""
     await _cared(backup(url, path))
     say(f"copied to {path}")
+    return FINE
+
+
+async def restore_store(url: str, path: Path) -> int:
+    """Put a copy into the store, and check it."""
+    problems = await _cared(restore(url, path))
+    for problem in problems:
+        say(problem)
+    if not problems:
+        say(f"restored from {path}; the store is in order")
+    return NOT_FINE if problems else FINE
+
+
+async def copy_to(source: str, target: str) -> int:
+    """Copy a store into an empty database and verify it."""
+    copied = await _cared(copy_store(source, target))
+    for table, rows, checksum in copied:
+        say(f"{table:<18} {rows:>12}  {checksum}")
+    say("copied; what was written was read again and is the same")
     return FINE
 
 

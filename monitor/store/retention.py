@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, inspect, select, text
@@ -50,15 +51,15 @@ async def retain(write: Write, kept: Retention, now_ms: int) -> dict[str, int]:
     for kind, limit_ms in _limits(kept, now_ms):
         before_ms = limit_ms
         if kind == "raw":
-            before_ms = await write(lambda connection, at=limit_ms: late.note_forgotten(connection, at))
-            gone[kind] = await _repeat(write, lambda connection, at=before_ms: results.forget(connection, at))
+            before_ms = await write(partial(late.note_forgotten, before_ms=limit_ms))
+            gone[kind] = await _repeat(write, partial(results.forget, before_ms=before_ms))
         elif kind.startswith("rollups"):
             # What is yet to be worked out from finer rows needs them.
             before_ms = min(before_ms, await write(_oldest_outdated_ms))
             gone[kind] = await _forget_rollups(write, kind, before_ms)
         else:
             forget = {"transitions": _forget_transitions, "incidents": _forget_incidents, "audit": _forget_audit}[kind]
-            gone[kind] = await _repeat(write, lambda connection, run=forget, at=before_ms: run(connection, at))
+            gone[kind] = await _repeat(write, partial(forget, before_ms=before_ms))
     return gone
 
 
@@ -90,7 +91,7 @@ async def _forget_rollups(write: Write, table: str, before_ms: int) -> int:
     total = 0
     for at in range(0, len(numbers), _CHECKS):
         some = numbers[at : at + _CHECKS]
-        total += await write(lambda connection, some=some: _forget_rollups_of(connection, table, some, before_ms))
+        total += await write(partial(_forget_rollups_of, table=table, check_nos=some, before_ms=before_ms))
     return total
 
 

@@ -40,10 +40,10 @@ class State(NamedTuple):
     sealed_ms: int = -(1 << 62)
 
 
-async def hold_state(connection: AsyncConnection) -> State:
-    """Return the state, and keep other writers waiting until this transaction ends."""
+async def hold_state(connection: AsyncConnection, *, for_update: bool = True) -> State:
+    """Return the state, and keep other writers waiting until this transaction ends (unless not `for_update`)."""
     statement = select(meta.c.value).where(meta.c.name == _STATE)
-    if connection.dialect.name == "postgresql":
+    if for_update and connection.dialect.name == "postgresql":
         # A lock on the row, and not an advisory one: who has waited for it reads what the other has written.
         statement = statement.with_for_update()
     found = await connection.scalar(statement)

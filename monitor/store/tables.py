@@ -44,7 +44,7 @@ metadata = MetaData(
 
 def is_kept_by(table: Table, dialect: str) -> bool:
     """Say whether a database of that kind has this table."""
-    return table.info.get("only", dialect) == dialect
+    return bool(table.info.get("only", dialect) == dialect)
 
 
 PENDING, CLAIMED, DELIVERED, GIVEN_UP = 0, 1, 2, 3
