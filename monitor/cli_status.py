@@ -14,8 +14,10 @@ from alerts.periods import utc_text
 from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, fail, say
 from monitor.queries import Queries
 from monitor.store import StoreError
+from monitor.store.sizes import Forecast
 from monitor.views import Overview, TargetRow
 
+MIB = 1 << 20
 OLD_S = 15.0
 """A monitor that has not written for this long is not running, or cannot write."""
 
@@ -27,6 +29,7 @@ async def show_status(store: str, *, as_json: bool) -> int:
         queries = await Queries.open(store)
         try:
             overview = await queries.overview(now_ms)
+            forecast = await queries.forecast()
         finally:
             await queries.aclose()
     except StoreError as error:
@@ -34,13 +37,16 @@ async def show_status(store: str, *, as_json: bool) -> int:
     age_s = (now_ms - overview.heartbeat_ms) / 1000
     is_old = age_s > OLD_S
     if as_json:
-        say(orjson.dumps(status_object(overview, is_old=is_old)).decode())
+        found = status_object(overview, is_old=is_old) | {"store": store_object(forecast)}
+        say(orjson.dumps(found).decode())
     else:
         if is_old:
             ever = overview.heartbeat_ms > 0
             say(f"the monitor last wrote {age_s:.0f} s ago: what follows is old" if ever else "no monitor has written")
         for line in status_lines(overview):
             say(line)
+        if forecast is not None:
+            say(store_line(forecast))
     if is_old:
         return NOT_MEASURED
     return FINE if all(row.state is State.UP for row in overview.rows) else NOT_FINE
@@ -82,6 +88,36 @@ def status_object(overview: Overview, *, is_old: bool) -> dict[str, Any]:
             for incident in overview.incidents
         ],
     }
+
+
+def store_object(forecast: Forecast | None) -> dict[str, Any] | None:
+    """Return the store's size and what becomes of it, for machines."""
+    if forecast is None:
+        return None
+    return {
+        "at": utc_text(forecast.at_ms),
+        "bytes": forecast.total_bytes,
+        "bytes_by_kind": dict(forecast.kinds),
+        "free_bytes": forecast.free_bytes,
+        "growth_bytes_per_day": forecast.growth_bytes,
+        "full_at": utc_text(forecast.full_ms) if forecast.full_ms else None,
+        "level_at": utc_text(forecast.level_ms) if forecast.level_ms else None,
+    }
+
+
+def store_line(forecast: Forecast) -> str:
+    """Return the store's size and what becomes of it, for a person."""
+    parts = [f"store {forecast.total_bytes / MIB:,.1f} MiB"]
+    if forecast.kinds:
+        largest = sorted(forecast.kinds.items(), key=lambda pair: -pair[1])[:3]
+        parts.append("(" + ", ".join(f"{kind} {size / MIB:,.1f}" for kind, size in largest) + ")")
+    if forecast.growth_bytes is not None:
+        parts.append(f"{forecast.growth_bytes / MIB:+,.1f} MiB a day")
+    if forecast.full_ms is not None:
+        parts.append(f"DISK FULL on {datetime.fromtimestamp(forecast.full_ms / 1000).astimezone():%d/%m/%Y}")
+    elif forecast.growth_bytes is not None and forecast.free_bytes is not None:
+        parts.append("the disk is not filled at this rate")
+    return "  ".join(parts)
 
 
 def status_lines(overview: Overview) -> Iterator[str]:

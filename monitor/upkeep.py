@@ -16,6 +16,8 @@ log = structlog.get_logger()
 SEALED_AFTER_MS = 2 * 3_600_000
 """How long results stay raw, counted from the end of their hour."""
 _IDLE_S = 60.0
+_MEASURED_EVERY_MS = 3_540_000
+"""An hour, less what a job may come early."""
 _PAUSE = 8.0
 """Length of the pause after a step, as a multiple of the step: probing and saving come first."""
 _PAUSE_LEAST_S = 0.1
@@ -26,6 +28,8 @@ class Upkeep:
 
     Attributes:
         sealed: results sealed since the start; deleted: rows deleted since the start, by kind.
+        store_bytes, store_growth_bytes: size, and growth in a day; store_full_ms: when the disk is full; each 0 when
+            it is not known.
 
     """
 
@@ -34,6 +38,10 @@ class Upkeep:
         self._retention = retention
         self.sealed = 0
         self.deleted: dict[str, int] = {}
+        self.store_bytes = 0
+        self.store_growth_bytes = 0.0
+        self.store_full_ms = 0
+        self._measured_ms = 0
 
     async def run(self) -> None:
         """Seal until cancelled."""
@@ -48,6 +56,17 @@ class Upkeep:
             pause_s = max(_PAUSE_LEAST_S, (time.monotonic() - begun) * _PAUSE)
             await asyncio.sleep(pause_s if count else _IDLE_S)
 
+    async def _measure(self) -> None:
+        if self.store_bytes and _now_ms() - self._measured_ms < _MEASURED_EVERY_MS:
+            return
+        try:
+            found = await self._store.measure(self._retention(), _now_ms())
+        except StoreUnavailableError:
+            return
+        self._measured_ms, self.store_bytes = found.at_ms, found.total_bytes
+        self.store_growth_bytes = found.growth_bytes or 0.0
+        self.store_full_ms = found.full_ms or 0
+
     async def retain(self) -> None:
         """Delete what is older than it is to be kept."""
         try:
@@ -57,6 +76,7 @@ class Upkeep:
             return
         for kind, count in gone.items():
             self.deleted[kind] = self.deleted.get(kind, 0) + count
+        await self._measure()
         if any(gone.values()):
             log.info("deleted what was old", **gone)
 

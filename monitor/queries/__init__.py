@@ -33,11 +33,13 @@ from monitor.queries.periods import Asking
 from monitor.queries.points import read_latency, read_points
 from monitor.queries.rows import NEVER_MEASURED, Now, read_now, target_row, worst_first
 from monitor.queries.signed import SignedPeriod, read_signed
+from monitor.store import sizes
 from monitor.store.engine import create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import require_head
 from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth
+from monitor.store.sizes import Forecast
 from monitor.store.states import incident_of, transition_of
 from monitor.together import Facts
 from monitor.views import CheckPanel, Latency, Name, Overview, Point, Revision, Segment, TargetPage, TargetRow
@@ -81,6 +83,11 @@ class Queries:
     async def aclose(self) -> None:
         """Let go of the store."""
         await self._engine.dispose()
+
+    async def forecast(self) -> Forecast | None:
+        """Return the store's size and when the disk is full; None when the monitor has not measured it yet."""
+        async with self._snapshot() as (connection, _, _):
+            return await sizes.read(connection)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[tuple[AsyncConnection, Known, int]]:

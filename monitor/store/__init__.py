@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,7 @@ from config.model import Inventory, Retention
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
-from monitor.store import heartbeats, late, outbox, periods, results, retention, rollups, sealing, states, verify
+from monitor.store import heartbeats, late, outbox, periods, results, retention, rollups, sealing, sizes, states, verify
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -39,6 +40,7 @@ from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth, SignedTarget
 from monitor.store.session import Session
 from monitor.store.settle import LeftBehind, Live, Settler
+from monitor.store.sizes import Forecast
 from monitor.store.statements import get_meta, put_meta
 from probes.heartbeat_book import Page
 
@@ -61,10 +63,10 @@ T = TypeVar("T")
 class Store:
     """An open store. All methods raise StoreUnavailableError when it is away, and can be called again later."""
 
-    def __init__(self, engine: AsyncEngine, reader: AsyncEngine, session: Session) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, reader: AsyncEngine, path: Path | None) -> None:
+        self._path = path
         self._reader = reader
-        self._session = session
+        self._session = Session(engine, path)
         self._names = Names()
         self._marks = rollups.Marks()
         self._beat_ms = 0
@@ -82,7 +84,7 @@ class Store:
         path = sqlite_path(parsed)
         engine = create_engine(parsed, patience_s=patience_s)
         reader = create_engine(parsed, read_only=True, patience_s=patience_s)
-        store = cls(engine, reader, Session(engine, path))
+        store = cls(engine, reader, path)
         try:
             with unavailable_as_such():
                 if migrate and path is not None:
@@ -322,6 +324,13 @@ class Store:
     async def retain(self, kept: Retention, now_ms: int) -> dict[str, int]:
         """Delete what is older than it is to be kept, in small steps; return how many rows of each kind."""
         return await retention.retain(self._write, kept, now_ms)
+
+    async def measure(self, kept: Retention, now_ms: int) -> Forecast:
+        """Measure the store's size, and leave it with a forecast for whoever asks."""
+        with unavailable_as_such():
+            found, points = await sizes.measure(self._reader, self._path, kept.raw, now_ms)
+        await self._write(lambda connection: sizes.keep(connection, found, points))
+        return found
 
     async def forget_results(self, before_ms: int) -> int:
         """Delete the results that started before `before_ms`, some at a time; return how many."""

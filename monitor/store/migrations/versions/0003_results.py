@@ -1,4 +1,5 @@
 """Sealed results on both databases; raw results as pages in PostgreSQL."""
+# ruff: noqa: S608 - views are made of names of our own tables and of nothing else
 
 from __future__ import annotations
 
@@ -54,6 +55,100 @@ def upgrade() -> None:
         op.drop_table("results")
     state = f'["",{newest_ms},{-(1 << 62)}]'
     connection.execute(sa.text("INSERT INTO meta (name, value) VALUES ('results', :state)"), {"state": state})
+    for name, query in _views(connection.dialect.name).items():
+        op.execute(sa.text(f"CREATE VIEW {name} AS {query}".replace(":", "\\:")))
+
+
+_STATES = ("up", "degraded", "down", "unknown")
+_FAILURES = (
+    "dns_nxdomain",
+    "dns_servfail",
+    "dns_timeout",
+    "dns_answer",
+    "network_unreachable",
+    "packet_loss",
+    "ttl_exceeded",
+    "connect_refused",
+    "connect_timeout",
+    "connection_reset",
+    "connection_closed",
+    "tls_handshake",
+    "tls_untrusted",
+    "tls_expired",
+    "tls_name",
+    "tls_required",
+    "protocol",
+    "http_status",
+    "too_many_redirects",
+    "body_too_large",
+    "body_decode",
+    "soap_fault",
+    "auth_rejected",
+    "auth_token",
+    "query_failed",
+    "timeout",
+    "condition",
+    "stale",
+    "heartbeat_missed",
+    "heartbeat_failed",
+    "permission",
+    "agent_lost",
+    "internal",
+)
+"""Names of what is stored as a number: an outcome is failure (from 1) × 4 + state."""
+
+
+def _views(dialect: str) -> dict[str, str]:
+    """Return the views for people with a BI tool: names as text, times as times, numbers in plain units."""
+    is_postgresql = dialect == "postgresql"
+
+    def at(column: str) -> str:
+        if is_postgresql:
+            return f"to_timestamp({column} / 1000.0)"
+        return f"strftime('%Y-%m-%d %H:%M:%f', {column} / 1000.0, 'unixepoch')"
+
+    def named(number: str, names: Sequence[str], first: int = 0) -> str:
+        return f"CASE {number} " + " ".join(f"WHEN {n} THEN '{name}'" for n, name in enumerate(names, first)) + " END"
+
+    raw = "results r"
+    start = "(r.slot * 10000 + r.offset_ms)"
+    if is_postgresql:
+        start = "(p.start_ms + r.offset_ms)"
+        raw = (
+            "result_pages p CROSS JOIN LATERAL ROWS FROM (unnest(p.check_nos), unnest(p.offsets_ms), "
+            "unnest(coalesce(p.long_durations_us, p.durations_us::bigint[])), unnest(p.outcomes), unnest(p.messages)) "
+            "AS r(check_no, offset_ms, duration_us, outcome, message)"
+        )
+    outcome = "coalesce(r.outcome, 0)"
+    agent = "p.agent_no" if is_postgresql else "r.agent_no"
+    return {
+        "v_checks": "SELECT c.id AS check_id, c.name AS check_name, c.probe, c.address, c.interval_s, c.critical, "
+        f"{at('c.first_ms')} AS first_result_at, {at('c.removed_ms')} AS removed_at, t.id AS target, "
+        "t.type AS target_type, t.name_vi AS target_name_vi, t.name_en AS target_name_en, t.criticality, t.agency, "
+        f"t.site, {named('s.state', _STATES)} AS state, {at('s.since_ms')} AS state_since, s.reason, s.message "
+        "FROM checks c LEFT JOIN targets t ON t.id = c.target LEFT JOIN check_states s ON s.check_no = c.no",
+        "v_targets": "SELECT t.id AS target, t.type, t.name_vi, t.name_en, t.criticality, t.agency, "
+        "a.name_vi AS agency_name_vi, a.name_en AS agency_name_en, t.site, i.name_vi AS site_name_vi, i.province, "
+        f"i.lat, i.lon, {named('s.state', _STATES)} AS state, {at('s.since_ms')} AS state_since, s.reason, "
+        f"{at('t.removed_ms')} AS removed_at FROM targets t LEFT JOIN agencies a ON a.id = t.agency "
+        "LEFT JOIN sites i ON i.id = t.site LEFT JOIN target_states s ON s.target = t.id",
+        "v_transitions": f"SELECT kind, subject, {at('at_ms')} AS at, {at('detected_ms')} AS detected_at, "
+        f"{named('before', _STATES)} AS state_before, {named('after', _STATES)} AS state_after, reason "
+        "FROM transitions",
+        "v_incidents": f"SELECT i.id AS incident, i.target, i.severity, {at('i.started_ms')} AS started_at, "
+        f"{at('i.opened_ms')} AS opened_at, {at('i.resolved_ms')} AS resolved_at, "
+        "(i.resolved_ms - i.started_ms) / 1000.0 AS lasted_s, i.phase, i.reason, i.message, t.name_vi AS "
+        "target_name_vi, t.agency FROM incidents i LEFT JOIN targets t ON t.id = i.target",
+        "v_notifications": f"SELECT incident, kind, receiver, {at('at_ms')} AS at, attempts, "
+        f"{named('status', ('pending', 'claimed', 'delivered', 'given up'))} AS status, "
+        f"{at('delivered_ms')} AS delivered_at, error FROM notifications",
+        "v_results": f"SELECT c.id AS check_id, c.target, a.id AS agent, {at(start)} AS at, "
+        f"r.duration_us / 1000000.0 AS duration_s, {named(f'({outcome} & 3)', _STATES)} AS state, "
+        f"{named(f'({outcome} >> 2)', _FAILURES, 1)} AS failure, coalesce(r.message, '') AS message "
+        f"FROM {raw} JOIN checks c ON c.no = r.check_no JOIN agents a ON a.no = {agent}",
+        "v_sealed_hours": f"SELECT c.id AS check_id, {at('(h.hour * CAST(3600000 AS BIGINT))')} AS hour, "
+        "h.results, length(h.block) AS bytes FROM sealed_results h JOIN checks c ON c.no = h.check_no",
+    }
 
 
 def _carry_over(connection: sa.Connection) -> int:
@@ -137,6 +232,8 @@ def _varint(value: int) -> bytes:
 
 def downgrade() -> None:
     """Drop what is sealed, and PostgreSQL's raw results: an older program could not read them."""
+    for name in _views(op.get_bind().dialect.name):
+        op.execute(f"DROP VIEW {name}")
     op.execute("DELETE FROM meta WHERE name = 'results'")
     op.drop_table("sealed_results")
     if op.get_bind().dialect.name != "postgresql":
