@@ -30,6 +30,12 @@ def writer() -> Iterable[Row]:
     return module.run()
 
 
+def sealing() -> Iterable[Row]:
+    from benchmarks import sealing as module
+
+    return module.run()
+
+
 def reading() -> Iterable[Row]:
     from benchmarks import reading as module
 
@@ -58,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "rtt": rtt_error,
     "memory": checks.memory,
     "writer": writer,
+    "sealing": sealing,
     "reading": reading,
     "availability": availability,
     "fault": checks.fault_to_notification,

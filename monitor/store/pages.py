@@ -107,7 +107,8 @@ def build(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
         durations = [row[0] for _, row in group]
         has_outcomes = any(row[6] for _, row in group)
         has_messages = any(row[8] for _, row in group)
-        bodies = [varint(row[5]) + row[7] for _, row in group]
+        shapes = {shape_no: varint(shape_no) for shape_no in {row[5] for _, row in group}}
+        bodies = [shapes[row[5]] + row[7] for _, row in group]
         lengths = list(map(len, bodies))
         head = bytes(lengths) if max(lengths) <= _SHORT_VARINT else b"".join(map(varint, lengths))
         pages.append(

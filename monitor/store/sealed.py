@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
@@ -16,13 +17,14 @@ from monitor.store.blocks import HOUR_MS, Entry, Shapes, encode
 from monitor.store.codec import numbers_of
 from monitor.store.pages import Row, key_of
 from monitor.store.statements import driver_of, put_meta
-from monitor.store.tables import meta, sealed_results
+from monitor.store.tables import SLOT_MS, meta, sealed_results
 
 DAY_HOURS = 24
 _CHECKS_AT_ONCE = 500
 _LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '2s'")
 _EPOCH = date(1970, 1, 1)
 _STATE = "results"
+_SLOT = itemgetter(1)
 
 
 class State(NamedTuple):
@@ -57,6 +59,8 @@ async def put_state(connection: AsyncConnection, state: State) -> None:
 
 async def unsealed(connection: AsyncConnection, rows: list[Row], sealed_ms: int) -> list[Row]:
     """Return those rows that are not in a sealed hour already."""
+    if min(map(_SLOT, rows)) * SLOT_MS >= sealed_ms:
+        return rows  # as they nearly always are
     late: dict[int, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     on_time: list[Row] = []
     for row in rows:

@@ -88,6 +88,61 @@ def _write_until_killed(url: str, killed_at: int) -> int:
     return rest[-1] if rest else last
 
 
+_SEALER = """
+import asyncio, sys
+from monitor.records import Batch
+from monitor.store import Store
+from tests.monitor.test_store_trouble import sealed_while_killed
+
+async def main():
+    store = await Store.open(sys.argv[1])
+    await store.take_lock("sealer")
+    results = sealed_while_killed()
+    print("begun", flush=True)
+    while True:
+        for at in range(0, len(results), 500):
+            await store.save(Batch(results=results[at : at + 500]))
+            while await store.seal(1 << 44):
+                pass
+
+asyncio.run(main())
+"""
+
+
+def sealed_while_killed() -> list[Result]:
+    """Return results of several hours of a few checks, so that each part touches hours that are sealed already."""
+    results = list(http_results(checks=10, turns=400, interval_ms=60_000))
+    return [result for place in range(8) for result in results[place::8]]
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.9])
+async def test_a_killed_sealer_leaves_each_result_once(store_url: str, delay_s: float) -> None:
+    await asyncio.to_thread(_seal_until_killed, store_url, delay_s)
+    store = await Store.open(store_url)
+    await store.take_lock("heir")
+    found, known = await exported(store), sealed_while_killed()
+    keys = [(r.check, r.at_ms) for r in found]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) == {(r.check, r.at_ms) for r in known[: len(found)]}
+    await store.save(Batch(results=known))
+    while await store.seal(1 << 44):
+        pass
+    assert await exported(store) == sorted(known, key=lambda r: (r.at_ms, r.check))
+    await store.aclose()
+
+
+def _seal_until_killed(url: str, delay_s: float) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _SEALER, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as sealer:
+        assert sealer.stdout is not None
+        assert sealer.stdout.readline() == "begun\n"
+        # Where it is by then does not matter: wherever it is killed, nothing may be lost or doubled.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sealer.wait(delay_s)
+        sealer.kill()
+
+
 async def test_a_full_disk_refuses_whole_batches_and_takes_them_again_when_there_is_room(small_disk: Path) -> None:
     store = await Store.open(f"sqlite:///{small_disk}/store.db")
     await store.take_lock("a")
