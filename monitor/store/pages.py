@@ -191,9 +191,11 @@ async def write(connection: AsyncConnection, rows: Iterable[Row]) -> None:
 
 _OVERLAPPING = (
     "SELECT start_ms, agent_no, check_nos, offsets_ms FROM result_pages WHERE bucket = ANY($1::smallint[]) "
-    "AND start_ms >= $2 AND start_ms <= $4 AND start_ms + span_ms >= $3 AND check_nos && $5::int[]"
+    "AND start_ms >= $2 AND start_ms <= $4 AND start_ms + span_ms >= $3 AND ($5::int[] IS NULL OR check_nos && $5)"
 )
-"""Pages that may hold results of some checks between two times of one hour."""
+"""Pages that may hold results between two times of one hour, of some checks or of all."""
+_FEW_CHECKS = 32
+"""Arrays are compared each element with each: with more checks it is quicker to look through the pages here."""
 
 
 async def _keys_there(connection: AsyncConnection, rows: Iterable[Row]) -> set[Key]:
@@ -209,8 +211,9 @@ async def _keys_there(connection: AsyncConnection, rows: Iterable[Row]) -> set[K
         buckets = sorted({check_no % BUCKETS for check_no in check_nos})
         first_ms, last_ms = min(key[2] for key in keys), max(key[2] for key in keys)
         wanted = set(keys)
+        sought = sorted(check_nos) if len(check_nos) <= _FEW_CHECKS else None
         for start_ms, agent_no, numbers, offsets in await driver.fetch(
-            _OVERLAPPING, buckets, hour * HOUR_MS, first_ms, last_ms, sorted(check_nos)
+            _OVERLAPPING, buckets, hour * HOUR_MS, first_ms, last_ms, sought
         ):
             there |= {
                 key

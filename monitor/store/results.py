@@ -151,11 +151,11 @@ async def read(
                 if begin_ms is None or begin_ms >= last_ms:
                     return
                 at_ms = min(begin_ms + min(span_ms, most_ms), last_ms)
-                found = await _slice(connection, names, begin_ms, at_ms, check_nos)
+                found, looked_at = await _slice(connection, names, begin_ms, at_ms, check_nos)
         found.sort(key=_export_order)
         for result in found:
             yield result
-        span_ms = max(1, min(span_ms * 4, span_ms * SLICE_RESULTS // max(len(found), 1), _SLICE_MOST_MS))
+        span_ms = max(1, min(span_ms * 4, span_ms * SLICE_RESULTS // max(looked_at, 1), _SLICE_MOST_MS))
 
 
 @asynccontextmanager
@@ -191,9 +191,11 @@ async def _next(connection: AsyncConnection, at_ms: int, check_nos: Collection[i
 
 async def _slice(
     connection: AsyncConnection, names: Names, from_ms: int, to_ms: int, check_nos: Collection[int] | None
-) -> list[Result]:
+) -> tuple[list[Result], int]:
+    """Return the results of a slice, and how many were looked at for them."""
     fetch = pages.fetch if connection.dialect.name == "postgresql" else rows_of_sqlite.fetch
     rows = await fetch(connection, from_ms, to_ms)
+    looked_at = len(rows)
     if check_nos is not None:
         rows = [row for row in rows if row[2] in check_nos]
     if not names.know(rows):
@@ -203,7 +205,7 @@ async def _slice(
         blocks = await sealed.blocks_of(connection, hour, check_nos)
         for check_no, block in blocks.items():
             found += await _unsealed(connection, names, check_no, hour, block, from_ms, to_ms)
-    return found
+    return found, max(looked_at, len(found))
 
 
 async def _unsealed(

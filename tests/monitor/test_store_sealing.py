@@ -174,9 +174,10 @@ async def test_what_is_sealed_is_forgotten_to_the_millisecond(store: Store) -> N
     assert await store.forget_results(later) == 0
 
 
-async def test_two_writers_that_take_turns_store_nothing_twice(store_url: str) -> None:
+@pytest.mark.parametrize(("checks", "turns"), [(10, 30), (60, 5)])
+async def test_two_writers_that_take_turns_store_nothing_twice(store_url: str, checks: int, turns: int) -> None:
     first, second = await Store.open(store_url), await Store.open(store_url)
-    results = list(http_results(checks=10, turns=30))
+    results = list(http_results(checks=checks, turns=turns))
     for at in range(0, 300, 50):
         await first.save(Batch(results=results[at : at + 60]))
         await second.save(Batch(results=results[max(0, at - 40) : at + 80]))
