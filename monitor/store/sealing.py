@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.store import pages, rows, sealed
 from monitor.store.blocks import HOUR_MS, Shapes, encode
+from monitor.store.codec import CorruptError
 from monitor.store.errors import unavailable_as_such
 from monitor.store.names import Names
 from monitor.store.pages import BUCKETS, Row
@@ -25,7 +26,7 @@ from monitor.store.statements import driver_of
 from monitor.store.tables import SLOT_MS
 
 _CHECKS = 128
-"""How many checks are sealed at a time in SQLite."""
+"""How many checks are sealed at a time in SQLite, and taken out of their pages at a time."""
 _REST = 1.0
 """How long the packing thread sleeps after each block, as a share of the time that the block took: the loop must not
 wait for the interpreter."""
@@ -40,11 +41,20 @@ class Part:
     """What one step seals: raw results of some checks in one hour, and what is sealed of these already."""
 
     hour: int
+    count: int
+    check_nos: list[int]
     rows: list[Row]
     blocks: dict[int, bytes]
     low: int
     high: int
-    pages: Sequence[str]
+    pages: Sequence[Any]
+
+    def rows_of(self, check_nos: Sequence[int]) -> list[Row]:
+        """Return the raw results of some of the checks."""
+        wanted = frozenset(check_nos)
+        if self.pages:
+            return [row for page in self.pages for row in pages.rows_of(page[1:], wanted)]
+        return [row for row in self.rows if row[2] in wanted]
 
 
 async def seal_some(engine: AsyncEngine, write: Write, names: Names, before_ms: int) -> int:
@@ -52,31 +62,37 @@ async def seal_some(engine: AsyncEngine, write: Write, names: Names, before_ms: 
 
     `write` runs work in a transaction of the store's one writer.
     """
-    part = await _find(engine, names, before_ms)
+    part = await _find(engine, before_ms)
     if part is None:
         return 0
-    blocks = await asyncio.to_thread(pack, part, names.shape_of)
+    try:
+        blocks = await asyncio.to_thread(pack, part, names.shape_of)
+    except (KeyError, CorruptError):  # another process has named a shape since
+        await _load(engine, names)
+        blocks = await asyncio.to_thread(pack, part, names.shape_of)
     try:
         await write(lambda connection: _replace(connection, part, blocks))
     except _ChangedError:
         return 0
-    return len(part.rows)
+    return part.count
 
 
 class _ChangedError(Exception):
     """Results came, or went, while their hour was being packed: nothing is replaced, and a later step begins anew."""
 
 
-async def _find(engine: AsyncEngine, names: Names, before_ms: int) -> Part | None:
+async def _find(engine: AsyncEngine, before_ms: int) -> Part | None:
     with unavailable_as_such():
         async with snapshot(engine) as connection:
             if connection.dialect.name == "postgresql":
-                part = await _find_pages(connection, before_ms)
-            else:
-                part = await _find_rows(connection, before_ms)
-            if part is not None and not names.know(part.rows):
-                await names.load(connection)
-            return part
+                return await _find_pages(connection, before_ms)
+            return await _find_rows(connection, before_ms)
+
+
+async def _load(engine: AsyncEngine, names: Names) -> None:
+    with unavailable_as_such():
+        async with snapshot(engine) as connection:
+            await names.load(connection)
 
 
 async def _find_rows(connection: AsyncConnection, before_ms: int) -> Part | None:
@@ -85,8 +101,9 @@ async def _find_rows(connection: AsyncConnection, before_ms: int) -> Part | None
         return None
     hour, low = oldest[0] // HOUR_MS, oldest[1] - oldest[1] % _CHECKS
     found = await rows.fetch_checks(connection, low, low + _CHECKS, hour * HOUR_MS, (hour + 1) * HOUR_MS)
-    blocks = await sealed.blocks_of(connection, hour, {row[2] for row in found})
-    return Part(hour, found, blocks, low, low + _CHECKS, ())
+    check_nos = sorted({row[2] for row in found})
+    blocks = await sealed.blocks_of(connection, hour, check_nos)
+    return Part(hour, len(found), check_nos, found, blocks, low, low + _CHECKS, ())
 
 
 _OLDEST_PAGE = (
@@ -107,23 +124,25 @@ async def _find_pages(connection: AsyncConnection, before_ms: int) -> Part | Non
         return None
     hour, bucket = oldest["start_ms"] // HOUR_MS, oldest["bucket"]
     found = await driver.fetch(_PAGES, bucket, hour * HOUR_MS, (hour + 1) * HOUR_MS)
-    results = [row for page in found for row in pages.rows_of(page[1:])]
-    blocks = await sealed.blocks_of(connection, hour, {row[2] for row in results})
-    return Part(hour, results, blocks, bucket, bucket + 1, [page["place"] for page in found])
+    check_nos = sorted({check_no for page in found for check_no in page["check_nos"]})
+    count = sum(len(page["check_nos"]) for page in found)
+    blocks = await sealed.blocks_of(connection, hour, check_nos)
+    return Part(hour, count, check_nos, [], blocks, bucket, bucket + 1, found)
 
 
 def pack(part: Part, shapes: Shapes) -> Blocks:
     """Return (results, block) by check. Runs in a thread, and sleeps in between."""
-    by_check: dict[int, list[Row]] = {}
-    for row in part.rows:
-        by_check.setdefault(row[2], []).append(row)
     packed: Blocks = {}
-    for check_no, of_check in by_check.items():
-        begun = time.perf_counter()
-        fresh = sealed.entries_of(of_check, part.hour, shapes)
-        entries = sealed.merged(part.blocks.get(check_no), fresh, shapes)
-        packed[check_no] = (len(entries), encode(entries, shapes))
-        time.sleep((time.perf_counter() - begun) * _REST)
+    for at in range(0, len(part.check_nos), _CHECKS):
+        by_check: dict[int, list[Row]] = {}
+        for row in part.rows_of(part.check_nos[at : at + _CHECKS]):
+            by_check.setdefault(row[2], []).append(row)
+        for check_no, of_check in by_check.items():
+            begun = time.perf_counter()
+            fresh = sealed.entries_of(of_check, part.hour, shapes)
+            entries = sealed.merged(part.blocks.get(check_no), fresh, shapes)
+            packed[check_no] = (len(entries), encode(entries, shapes))
+            time.sleep((time.perf_counter() - begun) * _REST)
     return packed
 
 
@@ -132,12 +151,12 @@ async def _replace(connection: AsyncConnection, part: Part, blocks: Blocks) -> N
     state = await sealed.hold_state(connection)
     if connection.dialect.name == "postgresql":
         driver = await driver_of(connection)
-        gone = await driver.execute(_DELETE_PAGES, part.pages, part.low)
+        gone = await driver.execute(_DELETE_PAGES, [page["place"] for page in part.pages], part.low)
         is_whole = gone == f"DELETE {len(part.pages)}"
     else:
         slots = sorted({row[1] for row in part.rows})
         deleted = await connection.exec_driver_sql(_DELETE_ROWS, [(slot, part.low, part.high) for slot in slots])
-        is_whole = deleted.rowcount == len(part.rows)
+        is_whole = deleted.rowcount == part.count
     if not is_whole:
         raise _ChangedError
     await sealed.replace(connection, part.hour, blocks)
