@@ -15,12 +15,13 @@ from sqlalchemy import Boolean, Double, Table, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import pages, rows, sealed
+from monitor.store.classes import is_kept_by, metadata
 from monitor.store.engine import create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
 from monitor.store.migrate import require_head, upgrade
 from monitor.store.pages import Row
 from monitor.store.results import snapshot
-from monitor.store.tables import SLOT_MS, is_kept_by, metadata
+from monitor.store.tables import SLOT_MS
 
 _ROWS = 1_000
 """Rows of most tables, or sealed blocks, in memory at a time."""

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Check, Inventory, Target
 from config.rules import rules_of
+from monitor.store.classes import AgencyRow, SiteRow, TargetRow, metadata
 from monitor.store.names import checks
 from monitor.store.statements import put_meta, storable, to_json, upsert
-from monitor.store.tables import AgencyRow, SiteRow, TargetRow, metadata
 from probes import registry
 
 agencies = metadata.tables[AgencyRow.__tablename__]

@@ -10,10 +10,11 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.classes import CheckRow, metadata
 from monitor.store.codec import Shape
 from monitor.store.pages import Marks
 from monitor.store.statements import add
-from monitor.store.tables import CheckRow, agents, metadata, shapes
+from monitor.store.tables import agents, shapes
 
 checks = metadata.tables[CheckRow.__tablename__]
 

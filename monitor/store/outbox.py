@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import Notification
 from monitor.records import PendingNotification
+from monitor.store.classes import CLAIMED, DELIVERED, GIVEN_UP, PENDING, NotificationRow, metadata
 from monitor.store.statements import add, storable, to_json
-from monitor.store.tables import CLAIMED, DELIVERED, GIVEN_UP, PENDING, NotificationRow, metadata
 
 notifications = metadata.tables[NotificationRow.__tablename__]
 

@@ -21,19 +21,12 @@ from alerts.model import (
     Transition,
 )
 from monitor.records import Batch, CheckNow, TargetNow
+from monitor.store.classes import IncidentRow, IncidentTargetRow, TargetRow, metadata
 from monitor.store.codec import decode_spark, encode_spark, state_no, state_of
 from monitor.store.names import checks
 from monitor.store.periods import note_late
 from monitor.store.statements import add, storable, to_json, upsert
-from monitor.store.tables import (
-    IncidentRow,
-    IncidentTargetRow,
-    TargetRow,
-    check_states,
-    metadata,
-    target_states,
-    transitions,
-)
+from monitor.store.tables import check_states, target_states, transitions
 
 incidents = metadata.tables[IncidentRow.__tablename__]
 incident_targets = metadata.tables[IncidentTargetRow.__tablename__]

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Table, inspect, text
 
 from monitor.queries import Queries
 from monitor.store import Store, StoreError, StoreUnavailableError, StoreVersionError, care, migrate
+from monitor.store.classes import is_kept_by, metadata
 from monitor.store.engine import create_engine, parse_url
-from monitor.store.tables import is_kept_by, metadata
 from tests.monitor.samples import full_batch, http_results
 from tests.postgres import PostgresServer, programs
 
