@@ -31,6 +31,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "unknown": ("KHÔNG RÕ", "UNKNOWN"),
     "in": ("trong", "in"),
     "layer": ("tầng", "layer"),
+    "peer": ("địa chỉ đã kết nối:", "spoke to"),
     "phases": ("Các pha", "Phases"),
     "died": ("hết giờ ở đây", "time ran out here"),
     "expected": ("Điều kiện", "Conditions"),
@@ -40,6 +41,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "days": ("ngày", "days"),
     "measured": ("Số đo", "Measured"),
     "came": ("Trả lời", "What came"),
+    "unseen": ("Không có quyền xem", "No right to see"),
     "next": ("Xem tiếp", "What to look at next"),
     "other": ("ngoài các pha", "outside the phases"),
 }
@@ -75,10 +77,14 @@ def explain(kind: str, address: str, job: Job, seen: Observation, style: Style) 
         yield f"  {result.failure} ({style.word('layer')}: {result.failure.layer})"
     if result.message:
         yield f"  {result.message}"
+    if seen.peer and seen.peer not in address:
+        yield f"  {style.word('peer')} {seen.peer}"
     yield from _phases(seen, style)
     yield from _conditions(job, seen, style)
     yield from _chain(seen.measurement.facts, style)
     yield from _measured(seen, style)
+    unseen = fact(seen.measurement.facts, "unseen")
+    yield from _section(style.word("unseen"), [unseen] if isinstance(unseen, str) and unseen else [], style)
     if result.state is not State.UP:
         yield from _what_came(seen.measurement.facts, style)
     if result.failure is not None:

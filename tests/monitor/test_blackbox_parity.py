@@ -146,7 +146,6 @@ async def places(certificate: ssl.SSLContext) -> AsyncIterator[dict[str, str]]:
     await runner.cleanup()
 
 
-@pytest.mark.skipif(EXPORTER is None, reason="blackbox_exporter is not installed: make test installs it")
 async def test_the_verdicts_and_the_names_are_the_same(
     places: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -163,7 +162,7 @@ async def test_the_verdicts_and_the_names_are_the_same(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = free_port()
-    assert EXPORTER is not None
+    assert EXPORTER is not None, "blackbox_exporter is not installed: make test installs it"
     exporter = await asyncio.create_subprocess_exec(
         *(EXPORTER, f"--config.file={theirs}", f"--web.listen-address=127.0.0.1:{port}"),
         stderr=asyncio.subprocess.DEVNULL,

@@ -49,8 +49,9 @@ async def until(condition, dsn, **parameters):
     deadline = time.monotonic() + WAIT_S
     while True:
         found = await measure("postgresql", dsn, timeout_s=10.0, **parameters)
-        if condition(found) or time.monotonic() > deadline:
+        if condition(found):
             return found
+        assert time.monotonic() < deadline, found
         await asyncio.sleep(0.05)
 
 

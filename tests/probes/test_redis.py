@@ -92,8 +92,9 @@ async def until(condition, address, **parameters):
     deadline = time.monotonic() + WAIT_S
     while True:
         found = await measure("redis", address, timeout_s=10.0, **{"password": SECRET, **parameters})
-        if condition(found) or time.monotonic() > deadline:
+        if condition(found):
             return found
+        assert time.monotonic() < deadline, found
         await asyncio.sleep(0.05)
 
 
