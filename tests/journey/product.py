@@ -71,6 +71,8 @@ async def service() -> AsyncIterator[Service]:
     served.url, served.hook = f"{base}/health", f"{base}/hook"
     yield served
     await runner.cleanup()
+    # A connection that was taken at the last moment gets its transport, and loses it, in the turns that follow.
+    await asyncio.sleep(0.05)
 
 
 class Product:

@@ -6,7 +6,7 @@ import random
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.histogram import (
@@ -79,6 +79,7 @@ def test_parts_merge_to_the_same_in_any_order(parts: list[tuple[list[int], int]]
     assert everything == in_order
 
 
+@settings(max_examples=20, deadline=None)  # each is a thousand values and more
 @given(st.lists(st.lists(st.sampled_from(EVERYWHERE), min_size=300, max_size=700), min_size=2, max_size=4))
 def test_merging_is_associative_where_buckets_run_out(parts: list[list[int]]) -> None:
     a, b, *rest = (histogram_of(part) for part in parts)
