@@ -115,6 +115,11 @@ class TcpStream:
         await self._send_raw(session.outgoing())
         self.tls = session
 
+    @property
+    def local_host(self) -> str:
+        """The number that this end of the connection has."""
+        return str(self._socket.getsockname()[0])
+
     def figures(self) -> KernelFigures:
         """Return what the kernel measured so far (TCP_INFO)."""
         info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
