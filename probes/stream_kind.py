@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from probes.failures import NETWORK_ERRORS, TroubleError, classify, plain_line
 from probes.model import Context, Measurement, Params
@@ -46,6 +47,19 @@ class StreamParams(Params):
     ca_file: str = Field("", description="PEM file of the only trusted authorities; default: the system's")
     verify: bool = Field(True, description="false: take any certificate")
     ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version")
+
+
+class ClearParams(StreamParams):
+    """Those of a protocol whose password goes as it is, and which speaks TLS from the first byte or not at all."""
+
+    tls: bool = Field(False, description="speak TLS from the first byte")
+    clear_password: bool = Field(False, description="give the password without TLS too, readable on the way there")
+
+    @model_validator(mode="after")
+    def _does_not_show_the_password(self) -> Self:
+        if self.username and not (self.tls or self.clear_password):
+            raise ValueError("without TLS the password can be read on its way: set tls, or clear_password to accept it")
+        return self
 
 
 class Finding:
