@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from probes import amqp_wire as wire
@@ -14,7 +15,7 @@ from probes.tcp_stream import TcpStream
 
 SESSION_LIMIT_BYTES = 512 * 1024
 _ACCESS_REFUSED = 403
-_ABOUT = {
+_ABOUT: Mapping[str, str | Mapping[str, bool]] = {
     "product": "thongsuot",
     # Without it a broker answers a wrong password by hanging up (RabbitMQ, "Authentication Failure Notifications").
     "capabilities": {"authentication_failure_close": True},
