@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from probes.failures import TroubleError
 from probes.model import Failure
+from probes.octets import Octets
 
 HEADER = b"AMQP\0\0\x09\x01"
 FRAME_HEAD_BYTES = 7
@@ -21,8 +22,6 @@ METHOD_FRAME, HEARTBEAT_FRAME = 1, 8
 FRAME_LIMIT_BYTES = 128 * 1024
 FIELDS_LIMIT = 200
 DEPTH_LIMIT = 4
-
-_TRUNCATED = "the broker's method is cut short"
 
 
 class Method(Enum):
@@ -80,30 +79,14 @@ class Depth(NamedTuple):
     consumers: int
 
 
-class Cursor:
-    """Reads values one after the other. Raises TroubleError (`protocol`) where they are not there."""
+class Cursor(Octets):
+    """Reads AMQP's values."""
 
-    __slots__ = ("_data", "_fields", "_position")
+    __slots__ = ("_fields",)
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._position, self._fields = data, 0, 0
-
-    def number(self, form: str) -> Any:
-        """Return a number of a form of `struct`, in network order."""
-        try:
-            (value,) = struct.unpack_from(f">{form}", self._data, self._position)
-        except struct.error:
-            raise TroubleError(Failure.PROTOCOL, _TRUNCATED) from None
-        self._position += struct.calcsize(f">{form}")
-        return value
-
-    def octets(self, count: int) -> bytes:
-        """Return that many octets."""
-        end = self._position + count
-        if end > len(self._data):
-            raise TroubleError(Failure.PROTOCOL, _TRUNCATED)
-        data, self._position = self._data[self._position : end], end
-        return data
+        super().__init__(data, "the broker's method")
+        self._fields = 0
 
     def short_text(self) -> bytes:
         """Return a short string (section 4.2.5.3)."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from probes.failures import TroubleError
 from probes.model import Failure
+from probes.octets import Octets
 
 Version = Literal["3.1.1", "5"]
 
@@ -22,7 +23,6 @@ GOODBYE = b"\xe0\x00"
 KEEP_ALIVE_S = 60
 
 _LEVELS: Mapping[Version, int] = {"3.1.1": 4, "5": 5}
-_TRUNCATED = "the broker's packet is cut short"
 
 _REASON_STRING = 0x1F
 _PROPERTY_FORMS: Mapping[int, str] = {
@@ -49,30 +49,13 @@ class Message(NamedTuple):
     is_retained: bool
 
 
-class Cursor:
-    """Reads values one after the other. Raises TroubleError (`protocol`) where they are not there."""
+class Cursor(Octets):
+    """Reads MQTT's values."""
 
-    __slots__ = ("_data", "_position")
+    __slots__ = ()
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._position = data, 0
-
-    @property
-    def left(self) -> int:
-        """How many octets are left."""
-        return len(self._data) - self._position
-
-    def number(self, form: str) -> int:
-        """Return a number of a form of `struct`, in network order."""
-        return int(struct.unpack(f">{form}", self.octets(struct.calcsize(f">{form}")))[0])
-
-    def octets(self, count: int) -> bytes:
-        """Return that many octets."""
-        if count > self.left:
-            raise TroubleError(Failure.PROTOCOL, _TRUNCATED)
-        data = self._data[self._position : self._position + count]
-        self._position += count
-        return data
+        super().__init__(data, "the broker's packet")
 
     def text(self) -> bytes:
         """Return a string or binary data (section 1.5)."""
@@ -82,7 +65,7 @@ class Cursor:
         """Return a variable byte integer (5.0, section 1.5.5)."""
         value = 0
         for shift in (0, 7, 14, 21):
-            octet = self.number("B")
+            octet: int = self.number("B")
             value |= (octet & 0x7F) << shift
             if octet < 0x80:
                 return value
