@@ -136,6 +136,10 @@ class TcpStream:
         except OSError:
             return False
 
+    def detach(self) -> socket.socket:
+        """Hand the socket over to a library that speaks for itself; whoever has it closes it."""
+        return self._socket
+
     def close(self, farewell: bytes = b"") -> None:
         """Close in the ordinary way (FIN), after a farewell (TLS's own too) as far as the kernel takes it at once.
 
