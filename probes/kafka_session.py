@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,9 +11,10 @@ from pydantic import SecretStr
 
 from probes import kafka_wire as wire
 from probes.failures import TroubleError
+from probes.kafka_scram import Hash, NamedExchange
 from probes.kafka_wire import VERSIONS, Api, Cursor
 from probes.model import Context, Failure
-from probes.postgresql_scram import Exchange, KeyStore
+from probes.postgresql_scram import KeyStore
 from probes.stream_intake import Intake
 from probes.stream_kind import words
 from probes.tcp_stream import TcpStream
@@ -22,16 +24,8 @@ KEY = "probes.kafka"
 
 CONNECTION_LIMIT_BYTES = 4 * 1024 * 1024
 
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256"]
-
-
-class NamedExchange(Exchange):
-    """SCRAM with the user in its first message (RFC 5802, section 5.1), and no word of binding: Kafka knows none."""
-
-    def __init__(self, user: str) -> None:
-        super().__init__(None, tls=False)
-        name = user.replace("=", "=3D").replace(",", "=2C").encode()
-        self._bare = b"n=" + name + b",r=" + self._nonce
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+_HASHES: Mapping[str, Hash] = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 
 
 @dataclass(slots=True)
@@ -97,7 +91,7 @@ class Connection:
         if mechanism == "PLAIN":
             await self._say(f"\0{user}\0{secret}".encode())
             return
-        exchange = NamedExchange(user)
+        exchange = NamedExchange(user, _HASHES[mechanism])
         challenge = await self._say(exchange.first())
         store = self.ctx.resources.get(KEY, KeyStore)
         exchange.verify(await self._say(await exchange.final(challenge, self.password, store)))

@@ -27,8 +27,8 @@ kept (`condition`); and when the broker is none of Kafka 1.0 to 4.x (`protocol`)
 to where the cluster advertises them (at most 16), with the same TLS and login: an agent must be able to reach them, as
 any client must. Nothing is produced, consumed or committed, no topic is made.
 
-**Password.** SCRAM (RFC 7677) never sends it; the broker has to prove that it knows it too. PLAIN shows it to whoever
-can read the connection. Without TLS either is used only with `clear_password: true`, where the way there is trusted.
+**Password.** SCRAM (RFC 5802, RFC 7677) never sends it; the broker has to prove that it knows it too. PLAIN shows it to
+whoever can read the connection. Without TLS either is used only with `clear_password: true`, where the way is trusted.
 
 **Least privilege**, with Kafka's own authorizer:
 

@@ -59,7 +59,7 @@ class Cluster:
     parts: list[Part] = field(default_factory=lambda: [Part(0, end=100, committed=90), Part(1, end=50, committed=50)])
     ports: list[int] = field(default_factory=list)
     with_sasl: bool = False
-    mechanisms: tuple[str, ...] = ("PLAIN", "SCRAM-SHA-256")
+    mechanisms: tuple[str, ...] = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
     topic_error: int = 0
     group_error: int = 0
     asked: list[tuple[int, int]] = field(default_factory=list)
@@ -141,7 +141,7 @@ class Cluster:
 
 
 class Login:
-    """The server's side of SASL: PLAIN, and SCRAM-SHA-256 (RFC 5802)."""
+    """The server's side of SASL: PLAIN, and SCRAM (RFC 5802)."""
 
     def __init__(self, mechanisms: tuple[str, ...]) -> None:
         self.mechanisms, self.mechanism, self.done = mechanisms, "", False
@@ -172,11 +172,12 @@ class Login:
             nonce = self._first.split(b"r=")[1] + secrets.token_hex(8).encode()
             self._challenge = b"r=%s,s=%s,i=%d" % (nonce, base64.b64encode(SALT), ITERATIONS)
             return self._challenge
+        name = "sha512" if self.mechanism.endswith("512") else "sha256"
         without_proof, _, proof = message.rpartition(b",p=")
-        salted = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), SALT, ITERATIONS)
-        key = hmac.digest(salted, b"Client Key", "sha256")
+        salted = hashlib.pbkdf2_hmac(name, PASSWORD.encode(), SALT, ITERATIONS)
+        key = hmac.digest(salted, b"Client Key", name)
         signed = b",".join((self._first, self._challenge, without_proof))
-        signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
+        signature = hmac.digest(hashlib.new(name, key).digest(), signed, name)
         self.done = base64.b64decode(proof) == bytes(a ^ b for a, b in zip(key, signature, strict=True))
-        server = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), signed, "sha256")
+        server = hmac.digest(hmac.digest(salted, b"Server Key", name), signed, name)
         return b"v=" + base64.b64encode(server) if self.done else None

@@ -33,7 +33,7 @@ async def visit(cluster, **parameters):
         return await measure("kafka", address, 10.0, **parameters)
 
 
-@pytest.mark.parametrize("mechanism", [None, "PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", [None, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 async def test_the_listener_is_a_cluster_to_a_client_that_others_have_written(mechanism):
     cluster = Cluster(with_sasl=mechanism is not None)
     login = {
@@ -107,7 +107,7 @@ async def test_partitions_without_a_leader_or_a_replica():
     assert (few.failure, few.message) == (Failure.CONDITION, "2 brokers are alive, needed are 3")
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 async def test_logging_in_on_every_broker(mechanism):
     cluster = Cluster(with_sasl=True)
     found = await visit(cluster, **GROUP, **LOGIN, mechanism=mechanism)
