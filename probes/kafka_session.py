@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from probes import kafka_wire as wire
 from probes.failures import TroubleError
-from probes.kafka_scram import Hash, NamedExchange
 from probes.kafka_wire import VERSIONS, Api, Cursor
 from probes.model import Context, Failure
-from probes.postgresql_scram import KeyStore
+from probes.scram import Exchange, Hash, KeyStore
 from probes.stream_intake import Intake
 from probes.stream_kind import words
 from probes.tcp_stream import TcpStream
@@ -91,7 +90,7 @@ class Connection:
         if mechanism == "PLAIN":
             await self._say(f"\0{user}\0{secret}".encode())
             return
-        exchange = NamedExchange(user, _HASHES[mechanism])
+        exchange = Exchange(None, tls=False, user=user, hash_=_HASHES[mechanism])  # Kafka refuses any word of binding
         challenge = await self._say(exchange.first())
         store = self.ctx.resources.get(KEY, KeyStore)
         exchange.verify(await self._say(await exchange.final(challenge, self.password, store)))

@@ -1,4 +1,4 @@
-"""The client's side of SCRAM, with SHA-256 or SHA-1, bound to TLS or not (RFC 5802, RFC 7677; binding: RFC 5929).
+"""The client's side of SCRAM by SHA-256, SHA-512 or SHA-1, bound to TLS or not (RFC 5802, 7677; binding: RFC 5929).
 
 The server is an adversary too: what it makes us compute is bounded, and it has to prove that it knows the
 password. Derived keys are kept, so that a check costs 1 ms of PBKDF2 once and not every time (RFC 5802, section 9).
@@ -15,6 +15,7 @@ import secrets
 import stringprep
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
@@ -23,7 +24,9 @@ from probes.failures import TroubleError
 from probes.model import Failure
 
 PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
-Hash = Literal["sha256", "sha1"]
+Hash = Literal["sha256", "sha512", "sha1"]
+
+_MECHANISMS: Mapping[Hash, str] = {"sha1": "SCRAM-SHA-1", "sha256": PLAIN, "sha512": "SCRAM-SHA-512"}
 
 KEY = "probes.scram"
 """Where the process keeps derived keys in `Context.resources`."""
@@ -89,7 +92,7 @@ class Exchange:
     def __init__(
         self, binding: bytes | None, *, tls: bool, user: str = "", hash_: Hash = "sha256", iterations_least: int = 1
     ) -> None:
-        self.mechanism = "SCRAM-SHA-1" if hash_ == "sha1" else PLAIN if binding is None else PLUS
+        self.mechanism = _MECHANISMS[hash_] + ("" if binding is None else "-PLUS")
         self._hash: Hash = hash_
         self._iterations_least = iterations_least
         self._header = b"p=tls-server-end-point,," if binding is not None else b"y,," if tls else b"n,,"

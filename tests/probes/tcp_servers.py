@@ -78,6 +78,7 @@ async def measure(kind: str, address: str, timeout_s: float = 5.0, **parameters:
     resources = Resources()
     try:
         context = Context(timeout_s, asyncio.get_running_loop().time() + timeout_s, resources)
-        return await registry.find(kind).run(job.params, context)
+        async with asyncio.timeout(timeout_s + 5):  # no runner stops it: a server that falls silent must fail the test
+            return await registry.find(kind).run(job.params, context)
     finally:
         await resources.aclose()
