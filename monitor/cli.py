@@ -319,6 +319,26 @@ def export(
     raise typer.Exit(run(export_file(from_, to, settings, out)))
 
 
+@app.command()
+def discover(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="host, url, wsdl, openapi, xroad or snmp.")],
+    address: Annotated[str, typer.Argument(help="The host, the URL or the file.")],
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="How to be let in; the value is read as YAML.")
+    ] = None,
+    timeout: Annotated[str, typer.Option("--timeout", help="Deadline of each thing that is tried.")] = "3s",
+    language: Annotated[str, typer.Option("--language", help="vi or en; default: the environment's.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Look at something once and propose checks for it, as YAML to paste."""
+    from monitor.cli_discover import Request
+    from monitor.cli_discover import discover as look
+
+    if language not in ("", "vi", "en"):
+        fail(WRONG_USE, f"{language!r} is not a language: write vi or en")
+    raise typer.Exit(look(Request(what, address, parameters or [], timeout, as_json, language)))
+
+
 @app.command("import-config")
 def import_config(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="blackbox, gatus or uptime-kuma.")],
