@@ -76,6 +76,14 @@ async def _engine(request: Request, options: Mapping[str, Any], trials: Trials) 
         from monitor.discover import router
 
         return await router.discover(address, trials, options)
+    if what == "xroad":
+        from monitor.discover import xroad
+
+        if "client" not in options:
+            raise WrongUseError(
+                "an X-Road catalogue is that of a client: write -p client=INSTANCE/CLASS/MEMBER/SUBSYSTEM"
+            )
+        return await xroad.discover(address, trials, options)
     if what == "url":
         from monitor.discover import web
 

@@ -75,6 +75,8 @@ def _part(piece: bytes) -> Part:
     if rest.startswith(b"\r\n"):
         return Part({}, rest[2:])
     head, gap, content = rest.partition(b"\r\n\r\n")
+    if not gap and rest.endswith(b"\r\n"):  # a part that is a header alone: its empty line is the boundary's
+        head, gap, content = rest[:-2], rest[-2:], b""
     if not gap or len(head) > HEAD_LIMIT:
         raise MultipartError("the header of a part has no end")
     headers: dict[str, str] = {}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from config.loader import load
-from monitor.discover import host, openapi, router, web, wsdl
+from monitor.discover import host, openapi, router, web, wsdl, xroad
 from monitor.discover.fetching import access_of
 from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text
 from monitor.discover.trials import Trials
@@ -20,6 +20,7 @@ from tests.probes.http_servers import redirect, reply, serve
 from tests.probes.soap_servers import WSDL, dan_cu
 from tests.probes.tcp_servers import refusing_port, saying
 from tests.probes.tcp_servers import serve as serve_stream
+from tests.probes.xroad_servers import SecurityServer
 from tests.snmpd import COMMUNITY, Snmpd, interfaces
 
 pytest_plugins = ["tests.probes.http_fixtures"]
@@ -259,6 +260,29 @@ async def test_a_router_is_proposed_without_its_community(trials, tmp_path):
     text = found.as_yaml("vi")
     assert f"community: {COMMUNITY}" not in text
     assert {check.probe for check in loaded(found, tmp_path)} == {"snmp"}
+
+
+# --- xroad
+
+
+async def test_a_catalogue_gives_a_check_a_service_that_is_open(trials, tmp_path):
+    own = SecurityServer(clients=["VN/GOV/BCA", "VN/GOV/BCA/DANCU"])
+    async with serve(own) as server:
+        found = await xroad.discover(server.url, trials, {"client": "VN/GOV/BTC/THUE"})
+        await assert_up(found)
+        own.fault = ("Server.ClientProxy.NetworkError", "no way")
+        away = await xroad.discover(server.url, trials, {"client": "VN/GOV/BTC/THUE"})
+    assert [check.name for check in found.checks] == ["clients", "DANCU-tra-cuu-v1"]
+    assert len(loaded(found, tmp_path)) == 2
+    assert away.notes[0].en.startswith("VN/GOV/BCA/DANCU: the network between the security servers")
+
+
+async def test_what_is_no_security_server_gives_nothing(trials):
+    async with serve(reply(404)) as server:
+        with pytest.raises(NothingFoundError, match="404"):
+            await xroad.discover(server.url, trials, {"client": "VN/GOV/BTC/THUE"})
+        with pytest.raises(ValueError, match="not an X-Road identifier"):
+            await xroad.discover(server.url, trials, {"client": "VN"})
 
 
 # --- how it is written
