@@ -37,6 +37,16 @@ _SERVICES = {
 }
 """The kind that knows more of what usually listens there, once it may log in."""
 
+_WITHOUT_LOGIN = {
+    25: "smtp",
+    389: "ldap",
+    6379: "redis",
+    9092: "kafka",
+    9200: "elasticsearch",
+    27017: "mongodb",
+}
+"""The kinds that ask such a service something without logging in."""
+
 _SECURE = frozenset({443, 636, 8443})
 _WEB = frozenset({80, 443, 8080, 8443, 9200})
 _UDP_ONLY = frozenset({123})
@@ -94,6 +104,9 @@ async def _look_at(host: str, port: int, trials: Trials) -> tuple[list[Proposed]
 
 async def _speak(host: str, port: int, address: str, trials: Trials) -> tuple[list[Proposed], list[Text]]:
     """Return the check that says most of what listens on an open port."""
+    own = await _own_kind(host, port, trials)
+    if own is not None:
+        return [own], []
     name = f"tcp-{port}"
     is_common = port in PORTS
     for protocol in (
@@ -116,6 +129,20 @@ async def _speak(host: str, port: int, address: str, trials: Trials) -> tuple[li
     told = f" ({what})" if what else ""
     opened = Text(f"cổng {port}{told} nhận kết nối", f"port {port}{told} accepts connections")
     return [Proposed("tcp", {"address": address}, opened, name, interval="30s")], []
+
+
+async def _own_kind(host: str, port: int, trials: Trials) -> Proposed | None:
+    """Return a check by the kind that knows what listens there, if it is up without a login."""
+    kind = _WITHOUT_LOGIN.get(port, "")
+    if kind not in registry.kinds():
+        return None
+    name, address = registry.find(kind).address, str(HostPort(host, port))
+    for written in (address, f"{kind}://{address}", f"http://{address}"):
+        parameters = {name: written}
+        if await trials.is_up(kind, parameters):
+            said = Text(f"cổng {port}: {kind} trả lời", f"port {port}: {kind} answers")
+            return Proposed(kind, parameters, said, f"{kind}-{port}", interval="30s")
+    return None
 
 
 async def _greets(address: str, trials: Trials) -> list[str]:

@@ -61,6 +61,7 @@ def propose(root: Mapping[str, Any], where: str, *, is_url: bool) -> Discovery:
         found.notes.append(
             Text(f"{skipped} thao tác GET cần tham số: bỏ qua.", f"{skipped} GET operations need parameters: left out.")
         )
+    found.drop_invalid()
     if not found.checks:
         raise NothingFoundError("it has no GET operation without required parameters")
     return found

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from config.imports.translation import drop_empty, plain_id
+from monitor.oneshot import WrongUseError, prepare
+from probes import registry
 from probes.failures import plain_line
 
+_REFERENCE = re.compile(r"\$\{env:([A-Za-z0-9_]+)\}")
 CHECKS_LIMIT = 1000
 """Checks of one proposal."""
 
@@ -83,6 +86,19 @@ class Discovery:
     checks: list[Proposed] = field(default_factory=list)
     notes: list[Text] = field(default_factory=list)
 
+    def drop_invalid(self) -> None:
+        """Leave out what our own configuration would refuse: names and addresses come from a stranger's document."""
+        valid = [one for one in self.checks if _is_valid(one)]
+        dropped = len(self.checks) - len(valid)
+        self.checks = valid
+        if dropped:
+            self.notes.append(
+                Text(
+                    f"{dropped} mục có tên hoặc địa chỉ không dùng được: bỏ qua.",
+                    f"{dropped} entries have names or addresses that cannot be used: left out.",
+                )
+            )
+
     def named(self) -> list[Proposed]:
         """Return the checks with names that tell them apart, as many as may be."""
         taken: dict[str, Any] = {}
@@ -97,7 +113,7 @@ class Discovery:
     def secrets(self) -> list[str]:
         """Return the environment variables that the proposal reads."""
         told = str([one.parameters for one in self.checks])
-        return list(dict.fromkeys(re.findall(r"\$\{env:([A-Za-z0-9_]+)\}", told)))
+        return list(dict.fromkeys(_REFERENCE.findall(told)))
 
     def document(self, checks: Sequence[Proposed]) -> dict[str, Any]:
         """Return the configuration with those checks."""
@@ -142,6 +158,23 @@ class Discovery:
             asked = Text("Đặt trong môi trường của bộ giám sát:", "Set in the environment of the monitor:")
             yield f"# {asked.said(language)}"
             yield from (f"#   {name}" for name in secrets)
+
+
+def _is_valid(one: Proposed) -> bool:
+    """Say whether a check would be accepted, with something in place of each secret."""
+    try:
+        name = registry.find(one.probe).address
+        filled = _filled({**one.parameters, "down_when": one.down_when, "degraded_when": one.degraded_when})
+        prepare(one.probe, str(filled.pop(name)), filled)
+    except (WrongUseError, registry.UnknownKindError):
+        return False
+    return True
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _filled(item) for key, item in value.items()}
+    return _REFERENCE.sub("secret", value) if isinstance(value, str) else value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -50,6 +50,17 @@ async def discover(url: str, trials: Trials, access: HttpAccess) -> Discovery:
         checks, left = propose(port, parameters)
         found.checks += [await _tried(checks[0], trials), *checks[1:]]
         skipped += left
+    elsewhere = sorted({port.address for port in ports if not _is_near(port.address, str(where))})
+    for address in elsewhere[:10]:
+        found.notes.append(
+            Text(
+                f"WSDL đưa bên gọi đến máy chủ khác: {address}; hãy thử máy chủ đó riêng.",
+                f"The WSDL sends clients to another host, which was not asked: {address}",
+            )
+        )
+    found.drop_invalid()
+    if not found.checks:
+        raise NothingFoundError("the WSDL names no address that can be asked")
     if skipped:
         found.notes.append(
             Text(
@@ -89,6 +100,13 @@ def propose(port: Port, parameters: dict[str, Any]) -> tuple[list[Proposed], int
             )
         )
     return checks, count - len(safe)
+
+
+def _is_near(address: str, where: str) -> bool:
+    try:
+        return web_url(address).host == web_url(where).host
+    except ValueError:
+        return False
 
 
 def _looks_safe(operation: Operation) -> bool:

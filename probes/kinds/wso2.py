@@ -215,7 +215,7 @@ async def _portal(running: _Run) -> None:
 
 
 async def _call_each(running: _Run) -> None:
-    """Call what is to be called. Raises TroubleError for what is missing, and for the first that does not answer well."""
+    """Call what is to be called. Raises TroubleError for what is missing, else for the first bad answer."""
     if running.troubles:
         raise TroubleError(Failure.QUERY_FAILED, plain_line(_named(running.troubles)))
     for call in running.params.calls:

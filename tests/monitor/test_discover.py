@@ -179,6 +179,19 @@ async def test_what_is_no_wsdl_gives_nothing(trials, body):
             await wsdl.discover(server.url, trials, access_of({}))
 
 
+async def test_an_address_that_no_check_can_have_is_left_out(trials, tmp_path):
+    text = WSDL.replace("{address}", "http://noi-bo.example:8080/dan-cu").replace(
+        "</w:service>",
+        '<w:port name="Kin" binding="t:DanCuSoap"><s:address location="file:///etc/passwd"/></w:port></w:service>',
+    )
+    async with serve(reply(200, text.encode())) as server:
+        found = await wsdl.discover(server.url, trials, access_of({}))
+    assert [check.name for check in found.checks] == ["wsdl-DanCuPort", "DanCuPort-GetStatus"]
+    assert any("2 entries" in note.en for note in found.notes)
+    assert any("http://noi-bo.example:8080/dan-cu" in note.en for note in found.notes)
+    assert len(loaded(found, tmp_path)) == 1
+
+
 # --- openapi
 
 API = {
@@ -221,6 +234,17 @@ async def test_the_reads_of_an_api_become_checks_with_placeholders(trials, tmp_p
     assert [urls[path].is_doubtful for path in ("v1/cu", "v1/phien", "v1/tinh")] == [True, True, False]
     assert any(note.en.startswith("2 GET operations") for note in found.notes)
     assert len(loaded(found, tmp_path / "c")) == 4
+
+
+async def test_a_name_that_no_header_can_have_is_left_out(trials, tmp_path):
+    schemes = {"key": {"type": "apiKey", "in": "header", "name": "X-Key\nX: y"}}
+    evil = {**API, "components": {"securitySchemes": schemes}, "servers": [{"url": "https://api.example/a b"}]}
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps(evil))
+    found = await openapi.discover(str(file), trials, access_of({}))
+    assert all("X-Key" not in str(check.parameters) for check in found.checks)
+    assert any("entries" in note.en for note in found.notes)
+    assert loaded(found, tmp_path / "c")
 
 
 async def test_a_file_is_read_too_when_it_names_its_server(trials, tmp_path):
