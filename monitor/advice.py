@@ -133,8 +133,8 @@ ADVICE: Mapping[Failure, Advice] = {
         ("the body is damaged or wrongly encoded: look for a compressing proxy in between",),
     ),
     Failure.SOAP_FAULT: Advice(
-        ("dịch vụ SOAP trả lỗi dù mã 200: đọc mã lỗi, xem nhật ký của dịch vụ phía sau",),
-        ("the SOAP service reports a fault behind a 200: read its code, see the log of what is behind",),
+        ("dịch vụ SOAP trả lời bằng một lỗi: đọc mã và lý do, xem nhật ký của dịch vụ phía sau",),
+        ("the SOAP service answers with a fault: read its code and reason, see the log of what is behind",),
     ),
     Failure.AUTH_REJECTED: Advice(
         ("đăng nhập bị từ chối: mật khẩu, hạn tài khoản, địa chỉ được phép, quyền tối thiểu (xem docs/probes)",),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from yarl import URL
 
 from probes.failures import TroubleError
-from probes.http_access import content_of, status_of
+from probes.http_access import content_of, off_loop, status_of
 from probes.http_request import Request, origin_of, shown, web_url
 from probes.http_visit import Rules, Visit
 from probes.model import Context, Failure
@@ -69,7 +69,7 @@ async def fetch(request: Request, rules: Rules, go: Callable[[Request, Rules], A
         content = _document(visit, url)
         hashed.update(content)
         try:
-            imports = found.wsdl.add(content)
+            imports = await off_loop(len(content), found.wsdl.add, content)
         except XmlError as error:
             raise TroubleError(Failure.PROTOCOL, f"the WSDL cannot be read: {error}: {shown(url)}") from None
         found.documents += 1

@@ -178,10 +178,14 @@ def _filled(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a value out wherever it stands, and short lists in one line."""
+    """Writes a value out wherever it stands."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists below their key, as our own files do."""
+        super().increase_indent(flow, False)
 
 
 def _dumped(value: Any) -> list[str]:

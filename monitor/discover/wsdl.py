@@ -40,8 +40,8 @@ async def discover(url: str, trials: Trials, access: HttpAccess) -> Discovery:
         raise NothingFoundError("the WSDL declares no SOAP port")
     host = where.host or "soap"
     about = Text(
-        f"WSDL {where}: {len(ports)} cổng dịch vụ SOAP. Lời gọi nằm trong chú thích: hãy xem xét trước khi dùng.",
-        f"The WSDL {where} has {len(ports)} SOAP ports. Calls stand in comments: judge them before they are used.",
+        f"WSDL {where}, cổng dịch vụ SOAP: {len(ports)}. Lời gọi nằm trong chú thích: hãy xem xét trước khi dùng.",
+        f"The WSDL {where}, SOAP ports: {len(ports)}. Calls stand in comments: judge them before they are used.",
     )
     found = Discovery(host.replace(":", "-"), "endpoint", host, about)
     skipped = 0
@@ -64,8 +64,8 @@ async def discover(url: str, trials: Trials, access: HttpAccess) -> Discovery:
     if skipped:
         found.notes.append(
             Text(
-                f"{skipped} thao tác không có vẻ chỉ đọc, hoặc cần tham số: không đề xuất gọi.",
-                f"{skipped} operations do not look as if they only read, or need parameters: no call is proposed.",
+                f"Thao tác không có vẻ chỉ đọc, hoặc cần tham số, thì không đề xuất gọi: {skipped}.",
+                f"Operations that do not look as if they only read, or need parameters, are not called: {skipped}.",
             )
         )
     return found

@@ -49,7 +49,16 @@ from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr,
 
 from probes.certificates import CERT_FACTS
 from probes.failures import TroubleError, classify, plain_line
-from probes.http_access import ACCESS_SAMPLES, HttpAccess, PlainUrl, content_of, header_of, status_of, visit_aside
+from probes.http_access import (
+    ACCESS_SAMPLES,
+    HttpAccess,
+    PlainUrl,
+    content_of,
+    header_of,
+    off_loop,
+    status_of,
+    visit_aside,
+)
 from probes.http_exchange import Exchange
 from probes.http_facts import HttpFacts, samples_of
 from probes.http_request import Request, check_headers, origin_of, web_url
@@ -280,7 +289,9 @@ async def _call(
     if status == 401 and params.oauth2 is not None:
         raise TroubleError(Failure.AUTH_REJECTED, "the service does not take the token (status = 401)")
     try:
-        facts.answer = answer = read_answer(content_of(visit), header_of(visit, "content-type"))
+        content = content_of(visit)
+        answer = await off_loop(len(content), read_answer, content, header_of(visit, "content-type"))
+        facts.answer = answer
     except TroubleError as error:
         raise (wrong or error) from None
     _judge(params, answer, wrong, status, found)

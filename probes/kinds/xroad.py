@@ -63,7 +63,7 @@ import orjson
 
 from probes.certificates import CERT_FACTS, utc_text
 from probes.failures import TroubleError, classify, plain_line
-from probes.http_access import ACCESS_SAMPLES, content_of, header_of, status_of, visit_aside
+from probes.http_access import ACCESS_SAMPLES, content_of, header_of, off_loop, status_of, visit_aside
 from probes.http_exchange import Exchange
 from probes.http_facts import HttpFacts, samples_of
 from probes.http_request import Request
@@ -185,12 +185,13 @@ async def _list(running: _Run, service: Identity, method: str) -> list[Identity]
 
 async def _soap(running: _Run, request: Request) -> Answer:
     """Return the answer to a SOAP request. Raises TroubleError."""
-    return _answer(running, await running.ask(request))
+    return await _answer(running, await running.ask(request))
 
 
-def _answer(running: _Run, visit: Visit) -> Answer:
+async def _answer(running: _Run, visit: Visit) -> Answer:
     try:
-        answer = read_answer(content_of(visit), header_of(visit, "content-type"))
+        content = content_of(visit)
+        answer = await off_loop(len(content), read_answer, content, header_of(visit, "content-type"))
     except TroubleError as error:
         running.expect_200(visit, Side.OWN_SERVER.words)
         raise TroubleError(error.failure, plain_line(f"{Side.OWN_SERVER.words}: {error.message}")) from None
@@ -203,7 +204,8 @@ async def _clients(running: _Run) -> None:
     params = running.params
     query = {"xRoadInstance": params.instance} if params.instance else None
     visit = await running.ask(params.request(params.at("listClients", query), [("Accept", "text/xml")]))
-    listed = clients_in(running.expect_200(visit, Side.OWN_SERVER.words))
+    content = running.expect_200(visit, Side.OWN_SERVER.words)
+    listed = await off_loop(len(content), clients_in, content)
     running.found["clients"] = len(listed)
     running.facts["listed"] = [str(one) for one in listed[:5000]]
     missing = [str(one) for one in params.expected if one not in set(listed)]
@@ -290,9 +292,10 @@ async def _operational(running: _Run) -> None:
         asked = server.owner._replace(service="getSecurityServerOperationalData")
         request = params.soap(asked, request_body(to_s - int(params.window), to_s), server)
         visit = await running.ask(request, "records")
-        answer = _answer(running, visit)
-        records += records_in(answer, content_of(visit), header_of(visit, "content-type"))
-    told = split(records, params.service)
+        answer = await _answer(running, visit)
+        packed, kind = content_of(visit), header_of(visit, "content-type")
+        records += await off_loop(len(packed), records_in, answer, packed, kind)
+    told = await off_loop(len(records) * 100, split, records, params.service)
     running.found |= told.samples()
     running.facts["faults"] = dict(told.faults.most_common(100))
 

@@ -164,7 +164,7 @@ async def test_a_wsdl_gives_a_check_a_port_and_calls_that_look_safe_as_comments(
         parameters = dict(call.parameters)
         result = await run_once(prepare("soap", parameters.pop("url"), parameters), "test")
         assert result.failure is None, result.message
-    assert any(note.en.startswith("1 operations") for note in found.notes)
+    assert any(note.en.endswith("are not called: 1.") for note in found.notes)
     text = found.as_yaml("en")
     assert [check.probe for check in loaded(found, tmp_path)] == ["soap"]
     # What is a comment is as valid as the rest once the mark is taken away.

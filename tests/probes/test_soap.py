@@ -107,6 +107,14 @@ async def test_what_is_not_an_answer_is_down(body, failure, words):
     assert found.message.isprintable()
 
 
+async def test_a_large_answer_is_read_beside_the_loop():
+    rows = "".join(f"<r><n>{n}</n></r>" for n in range(20_000))
+    async with serve(answer(f"<rows>{rows}</rows>")) as server:
+        found = await check(server.url, **CALL)
+    assert found.failure is None, found.message
+    assert len(found.facts["xml"]["Body"]["rows"]["r"]) == 20_000
+
+
 async def test_an_empty_202_is_what_a_one_way_operation_gives():
     async with serve(reply(202)) as server:
         assert (await check(server.url, **CALL)).failure is None
@@ -331,7 +339,3 @@ async def test_a_server_that_hangs_up_is_told():
     async with serve(b"") as server:
         found = await check(server.url, **CALL)
     assert found.failure is Failure.CONNECTION_CLOSED
-
-
-def test_an_answer_is_made_of_what_the_tests_say():
-    assert b"Content-Type: application/soap+xml" in answer("<a/>", "1.2")
