@@ -41,7 +41,9 @@ is there and not open to the client; one that is gone is `query_failed`. `listed
   can work with it: down (`stale`). Its signature is not verified here: servers do that themselves.
 - `diagnostics`: the management API: global configuration, OCSP responders and time-stamping services as the server sees
   them. `FAIL` is down (`query_failed`), and so is an OCSP response whose next update has passed (`stale`); `WAITING` is
-  degraded. The key needs the role `XROAD_SECURITYSERVER_OBSERVER` alone.
+  degraded. Where the key may see the tokens too, so is one that is not logged in, and a signing or authentication
+  certificate in use without a good OCSP response; `server_certs_expire_s` is the first end of theirs. The key needs no
+  more than the role `XROAD_SECURITYSERVER_OBSERVER`.
 - `operational`: the records of operational monitoring (PR-OPMON), read over the signed path; X-Road itself holds back
   the last minute. Times are those of messages that went well: `total`, `own_server`, `beyond` (all beyond the own
   server), `provider_server`, `adapter` (the information system), each as 50th and 95th percentile. `network` needs the
@@ -70,9 +72,10 @@ from probes.http_request import Request
 from probes.http_visit import Visit
 from probes.model import Context, Failure, Measurement, Probe
 from probes.soap_message import Answer, read_answer
+from probes.xroad_diagnostics import SERVICES, Diagnosis
 from probes.xroad_fault import Side, XroadFault, rest_fault
 from probes.xroad_identity import Identity
-from probes.xroad_metadata import clients_in, directory_in, moment_of, services_of_rest, services_of_soap
+from probes.xroad_metadata import clients_in, directory_in, services_of_rest, services_of_soap
 from probes.xroad_operational import PARTS, records_in, request_body, split
 from probes.xroad_params import XroadParams
 
@@ -231,57 +234,32 @@ async def _configuration(running: _Run) -> None:
 
 
 async def _diagnostics(running: _Run) -> None:
-    failed: list[str] = []
-    waiting: list[str] = []
-    stale: list[str] = []
-    for name in ("globalconf", "ocsp-responders", "timestamping-services"):
-        told = await _diagnosis(running, name)
-        for what, one in _states(name, told):
-            status, code = one.get("status_class"), plain_line(str(one.get("status_code", "?")), 60)
-            if status == "FAIL":
-                failed.append(f"{what} ({code})")
-            elif status != "OK":
-                waiting.append(f"{what} ({code})")
-            upcoming = moment_of(one.get("next_update_at")) if name == "ocsp-responders" else None
-            if upcoming is not None:
-                left_s = upcoming.timestamp() - time.time()
-                running.found["ocsp_expires_s"] = min(left_s, running.found.get("ocsp_expires_s", left_s))
-                if left_s < 0 and status == "OK":
-                    stale.append(f"{what} (next update {utc_text(upcoming)})")
-    running.found |= {"diagnostics_failed": len(failed), "diagnostics_waiting": len(waiting)}
-    if failed:
-        raise TroubleError(Failure.QUERY_FAILED, plain_line(f"{Side.OWN_SERVER.words}: {_named(failed)}"))
-    if stale:
-        raise TroubleError(Failure.STALE, plain_line(f"{Side.OWN_SERVER.words}: {_named(stale)}"))
-    if waiting:
-        running.lesser = plain_line(f"{Side.OWN_SERVER.words} waits for {_named(waiting)}")
+    diagnosis = Diagnosis()
+    for name in SERVICES:
+        diagnosis.add_services(name, await _managed(running, f"diagnostics/{name}"))
+    diagnosis.add_tokens(await _managed(running, "tokens", may_be_refused=True))
+    running.found |= diagnosis.samples
+    running.found |= {"diagnostics_failed": len(diagnosis.failed), "diagnostics_waiting": len(diagnosis.waiting)}
+    if diagnosis.failed:
+        raise TroubleError(Failure.QUERY_FAILED, plain_line(f"{Side.OWN_SERVER.words}: {_named(diagnosis.failed)}"))
+    if diagnosis.stale:
+        raise TroubleError(Failure.STALE, plain_line(f"{Side.OWN_SERVER.words}: {_named(diagnosis.stale)}"))
+    if diagnosis.waiting:
+        running.lesser = plain_line(f"{Side.OWN_SERVER.words} waits for {_named(diagnosis.waiting)}")
 
 
-async def _diagnosis(running: _Run, name: str) -> Any:
-    """Return one answer of the management API. Raises TroubleError."""
+async def _managed(running: _Run, name: str, *, may_be_refused: bool = False) -> Any:
+    """Return one answer of the management API, None where the key may not see it. Raises TroubleError."""
     params = running.params
     key = params.api_key.get_secret_value() if params.api_key is not None else ""
     lines = [("Authorization", f"X-Road-ApiKey token={key}"), ("Accept", "application/json")]
-    visit = await running.ask(params.request(params.at(f"api/v1/diagnostics/{name}"), lines), "diagnostics")
+    visit = await running.ask(params.request(params.at(f"api/v1/{name}"), lines), "diagnostics")
+    if may_be_refused and status_of(visit) == 403:
+        return None
     try:
         return orjson.loads(running.expect_200(visit, f"{Side.OWN_SERVER.words}, {name}"))
     except orjson.JSONDecodeError:
         raise TroubleError(Failure.PROTOCOL, f"{Side.OWN_SERVER.words}, {name}: the answer is not JSON") from None
-
-
-def _states(name: str, told: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return each thing that has a status, with what it is called."""
-    if name == "globalconf":
-        return [("global configuration", told)] if isinstance(told, dict) else []
-    listed = [one for one in told[:200] if isinstance(one, dict)] if isinstance(told, list) else []
-    if name == "timestamping-services":
-        return [(f"time stamping by {plain_line(str(one.get('url')), 80)}", one) for one in listed]
-    responders = [one for group in listed for one in _mappings(group.get("ocsp_responders"))]
-    return [(f"OCSP of {plain_line(str(one.get('url')), 80)}", one) for one in responders]
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value[:200] if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 async def _operational(running: _Run) -> None:
@@ -331,6 +309,7 @@ PROBE = Probe(
         "diagnostics_failed": "things that the server says have failed",
         "diagnostics_waiting": "things that the server waits for",
         "ocsp_expires_s": "time until the first of the OCSP responses is to be renewed, seconds; negative once it was",
+        "server_certs_expire_s": "time until the first signing or authentication certificate in use expires, seconds",
         "records_s": "time to read the records of further servers, seconds",
         "records": "messages in the window",
         "success_ratio": "share of them that went well; absent without messages",

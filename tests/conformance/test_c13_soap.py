@@ -2,8 +2,9 @@
 
 import pytest
 
+from probes.kinds.soap import SoapParams, run
 from probes.model import Failure
-from tests.probes.http_servers import check, reply, serve
+from tests.probes.http_servers import check, context, reply, serve
 
 SOAP_11 = """<?xml version="1.0" encoding="utf-8"?>
 <soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Header/><soap:Body>
@@ -75,3 +76,10 @@ async def test_c13_the_text_of_a_fault_is_bounded():
     assert found.failure is Failure.SOAP_FAULT
     assert len(found.message) < 300
     assert found.message.isprintable()
+
+
+async def test_c13_the_kind_that_speaks_soap_says_so_too():
+    async with serve(reply(200, SOAP_11.encode(), XML)) as server, context() as ctx:
+        found = await run(SoapParams(url=server.url, operation="a", namespace="urn:b"), ctx)
+    assert found.failure is Failure.SOAP_FAULT
+    assert found.message == "SOAP fault Server: Cơ sở dữ liệu không phản hồi (status = 200)"

@@ -233,6 +233,38 @@ async def test_the_management_api_tells_of_ocsp_time_stamping_and_configuration(
     assert "ocsp_expires_s" in found.samples
 
 
+def token(*, logged_in=True, ocsp="OCSP_RESPONSE_GOOD", active=True):
+    certificate = {
+        "active": active,
+        "status": "REGISTERED",
+        "ocsp_status": ocsp,
+        "owner_id": "VN:GOV:BTC",
+        "certificate_details": {"not_after": (NOW + timedelta(days=30)).isoformat()},
+    }
+    keys = [{"usage": "SIGNING", "certificates": [certificate]}, {"usage": "AUTHENTICATION", "certificates": []}]
+    return {"name": "softToken-0", "logged_in": logged_in, "available": True, "keys": keys}
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (token(), ""),
+        (token(logged_in=False), "token 'softToken-0' is not logged in"),
+        (token(ocsp="OCSP_RESPONSE_UNKNOWN"), "signing certificate of VN:GOV:BTC (OCSP_RESPONSE_UNKNOWN)"),
+        (token(ocsp="DISABLED", active=False), ""),
+        ("no token", ""),
+    ],
+)
+async def test_a_token_that_is_not_logged_in_and_a_certificate_without_ocsp_are_named(told, words):
+    async with serve(SecurityServer(diagnostics={**diagnostics(), "tokens": [told]})) as server:
+        found = await check(server.url, mode="diagnostics", api_key="khoa-bi-mat")
+    assert found.failure is (Failure.QUERY_FAILED if words else None), found.message
+    assert words in found.message
+    if told == token():
+        assert 29 * 86400 < found.samples["server_certs_expire_s"] < 31 * 86400
+    assert set(found.samples) <= set(PROBE.samples)
+
+
 async def test_a_wrong_key_is_rejected_and_stands_nowhere():
     async with serve(SecurityServer()) as server:
         params = XroadParams(url=server.url, mode="diagnostics", api_key="sai-khoa")

@@ -52,13 +52,18 @@ class SecurityServer:
             return reply(200, self._client_list(), TEXT)
         if path.startswith("/r1/"):
             return self._rest(request, [unquote(part) for part in path[4:].split("/")])
-        if path.startswith("/api/v1/diagnostics/"):
-            if request.header("Authorization") != "X-Road-ApiKey token=khoa-bi-mat":
-                return reply(401, b'{"status":401}', JSON)
-            return reply(200, json.dumps(self.diagnostics[path.rsplit("/", 1)[1]]).encode(), JSON)
+        if path.startswith("/api/v1/"):
+            return self._managed(request, path.rsplit("/", 1)[1])
         if request.method == "GET":
             return reply(self.health[0], self.health[1], "Content-Type: text/plain")
         return self._soap(request)
+
+    def _managed(self, request: Received, name: str) -> bytes:
+        if request.header("Authorization") != "X-Road-ApiKey token=khoa-bi-mat":
+            return reply(401, b'{"status":401}', JSON)
+        if name not in self.diagnostics:
+            return reply(403, b'{"status":403}', JSON)
+        return reply(200, json.dumps(self.diagnostics[name]).encode(), JSON)
 
     def _client_list(self) -> bytes:
         members = "".join(
