@@ -153,7 +153,7 @@ def _secure(
         return True
     for way in ways:
         added: dict[str, Any] = {}
-        if all(_add_scheme(added, name, book.scheme(name), host) for name in way):
+        if all(_add_scheme(added, str(name), book.scheme(name), host) for name in way):
             parameters.update(added)
             return True
     known = ", ".join(plain_line(str(name), 40) for way in ways for name in way)

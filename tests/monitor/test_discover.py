@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from config.loader import load
 from monitor import cli_discover
@@ -266,6 +268,32 @@ async def test_what_is_no_openapi_gives_nothing(trials, text):
     async with serve(reply(200, text)) as server:
         with pytest.raises(NothingFoundError):
             await openapi.discover(server.url, trials, access_of({}))
+
+
+_KEYS = [
+    *("openapi", "paths", "/a", "get", "parameters", "$ref", "security", "components", "securitySchemes", "key"),
+    *("type", "in", "name", "servers", "url", "variables", "responses", "200", "operationId", "scheme", "flows", 7),
+]
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["3.0.1", "http", "basic", "oauth2", "#/paths", "#/", "https://a.example", "/{v}", "GET\n"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@given(_VALUES, _VALUES, _VALUES)
+@settings(deadline=None, max_examples=60)
+def test_a_hostile_description_gives_checks_or_nothing(item, schemes, servers):
+    root = {"openapi": "3.0.1", "paths": {"/a": item, "/b": {"get": item}}, "servers": servers}
+    root |= {"components": {"securitySchemes": schemes}, "security": [schemes, {"key": []}]}
+    try:
+        found = openapi.propose(root, "https://api.example/openapi.json", is_url=True)
+    except NothingFoundError:
+        return
+    assert yaml.safe_load(found.as_yaml("vi"))["targets"] is not None
 
 
 # --- snmp
