@@ -154,7 +154,7 @@ def minimal(version: str, operation: str, namespace: str, arguments: Mapping[str
 
 
 def content_lines(version: str, action: str) -> list[tuple[str, str]]:
-    """Return the headers that say what is sent (SOAP 1.1, section 6.1; SOAP 1.2 part 2, section 7.1.4)."""
+    """Return the headers that say what is sent (SOAP 1.1, section 6.1; SOAP 1.2: RFC 3902)."""
     accept = [("Accept", "text/xml, application/soap+xml, multipart/related")]
     if version == "1.1":
         return [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", f'"{action}"'), *accept]
