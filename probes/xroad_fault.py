@@ -1,8 +1,9 @@
 """Who is at fault, by an X-Road error code: the one cause that an operator wants to know.
 
-A request passes five places, and an error code tells the one that gave up (PR-MESS, section 2.5 and annex D; the codes are those
-of the X-Road source, `ErrorCodes.java`): the request itself, the own security server (`Server.ClientProxy`), the
-network between the two servers, the provider's server (`Server.ServerProxy`), and the information system behind it.
+A request passes five places, and an error code tells the one that gave up (PR-MESS, section 2.5 and annex D; PR-REST,
+section 4.6; the codes are those of the X-Road source, `ErrorCodes.java`): the request itself, the own security server
+(`Server.ClientProxy`), the network between the two servers, the provider's server (`Server.ServerProxy`), and the
+information system behind it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is who in X-Road: identifiers and the headers that carry them (PR-MESS, sections 2.1 and 2.2; PR-REST, 4.1 and 4.3)."""
+"""Who is who in X-Road, and the headers that say so (PR-MESS, sections 2.1 and 2.2; PR-REST, sections 4.1 and 4.3)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ XROAD = "http://x-road.eu/xsd/xroad.xsd"
 IDENTIFIERS = "http://x-road.eu/xsd/identifiers"
 MONITORING = "http://x-road.eu/xsd/op-monitoring.xsd"
 
-# X-Road refuses these characters in identifiers; a slash or a percent sign would also change where a request goes.
 _SPACES = f'xmlns:x="{XROAD}" xmlns:i="{IDENTIFIERS}"'
+# X-Road refuses these characters in identifiers; a slash or a percent sign would also change where a request goes.
 _PART = re.compile(r"[^:;/\\%\x00-\x1f\x7f]{1,255}\Z")
 
 

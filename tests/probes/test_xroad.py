@@ -89,6 +89,10 @@ FAULTS = [
     ("Server.ServerProxy.ServiceFailed.InternalError", Side.PROVIDER_SERVER),
     ("Server.ServerProxy.UnknownService", Side.PROVIDER_SERVER),
     ("Server.ServerProxy.AccessDenied", Side.PROVIDER_SERVER),
+    ("Client.BadRequest", Side.REQUEST),
+    ("Server.ServerProxy.DatabaseError", Side.PROVIDER_SERVER),
+    ("Server.ServerProxy.NetworkError", Side.ADAPTER),
+    ("Server.ServerProxy.ServiceFailed", Side.ADAPTER),
     ("Server.ServerProxy.ServiceFailed.HttpError", Side.ADAPTER),
     ("Server.ServerProxy.ServiceFailed.InvalidSoap", Side.ADAPTER),
 ]
