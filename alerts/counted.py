@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from alerts.intervals import Interval, difference, intersection, joined, length_ms
 from alerts.model import State
-from alerts.timeline import Change, Timeline, segments
+from alerts.state_lines import DEGRADED, DOWN, STATE, STATE_BITS, UNKNOWN, UP, Line, line_of
+from alerts.target_state import ORDER
+from alerts.timeline import Timeline, segments
 
 
 class Counted(NamedTuple):
@@ -117,47 +120,51 @@ def count(
 
     `service` are the promised intervals (None: always), `maintenance` the windows; both may overlap as they like.
     """
+    return count_line(line_of(timeline), from_ms, to_ms, service=service, maintenance=maintenance)
+
+
+def count_line(
+    line: Line,
+    from_ms: int,
+    to_ms: int,
+    *,
+    service: Sequence[Interval] | None = None,
+    maintenance: Iterable[Interval] = (),
+) -> Counted:
+    """Count the time of a line, as `count` does that of a timeline."""
     if from_ms >= to_ms:
         return NOTHING
     served, planned, measured = _parts(from_ms, to_ms, service, maintenance)
-    up_ms = degraded_ms = down_ms = unknown_ms = 0
-    worked, head_ms, run_ms, outages, longest_ms = False, 0, 0, 0, 0
+    first = bisect_right(line, from_ms << STATE_BITS | STATE)
+    changes = line[first : bisect_left(line, to_ms << STATE_BITS, first)]
+    states = [line[first - 1] & STATE if first else UNKNOWN, *(change & STATE for change in changes)]
+    moments = [from_ms, *(change >> STATE_BITS for change in changes), to_ms]
     is_whole = len(measured) == 1 and measured[0] == (from_ms, to_ms)
-    first = bisect_right(timeline, from_ms, key=_at_ms)
-    state = timeline[first - 1].state if first else State.UNKNOWN
-    at_ms, place = from_ms, 0
-    for until_ms, next_state, _ in [*timeline[first : bisect_right(timeline, to_ms - 1, key=_at_ms)], _end(to_ms)]:
-        if is_whole:
-            counted_ms = until_ms - at_ms
-        else:
-            counted_ms, place = _overlap(measured, place, at_ms, until_ms)
-        if state is State.DOWN:
-            down_ms += counted_ms
+    passed = moments if is_whole else _passed(measured, moments)
+    totals = [0] * len(ORDER)
+    worked, head_ms, run_ms, outages, longest_ms = False, 0, 0, 0, 0
+    for state, (begun_ms, ended_ms) in zip(states, pairwise(passed), strict=True):
+        counted_ms = ended_ms - begun_ms
+        totals[state] += counted_ms
+        if state == DOWN:
             run_ms += counted_ms
-        elif state is State.UNKNOWN:
-            unknown_ms += counted_ms
-        else:
-            if state is State.UP:
-                up_ms += counted_ms
-            else:
-                degraded_ms += counted_ms
+        elif state != UNKNOWN:
             if not worked:
                 worked, head_ms = True, run_ms
             elif run_ms:
                 outages += 1
                 longest_ms = max(longest_ms, run_ms)
             run_ms = 0
-        at_ms, state = until_ms, next_state
-    inside = _by_state(timeline, from_ms, to_ms, planned) if planned else _NO_TIME
+    inside = _by_state(states, _passed(planned, moments)) if planned else _NO_TIME
     return Counted(
         length_ms(served),
-        up_ms,
-        degraded_ms,
-        down_ms,
-        unknown_ms,
+        totals[UP],
+        totals[DEGRADED],
+        totals[DOWN],
+        totals[UNKNOWN],
         length_ms(planned),
-        inside[State.UP] + inside[State.DEGRADED],
-        inside[State.DOWN],
+        inside[UP] + inside[DEGRADED],
+        inside[DOWN],
         worked,
         head_ms if worked else run_ms,
         run_ms if worked else 0,
@@ -222,31 +229,23 @@ def _parts(
     return served, planned, difference(served, planned) if planned else served
 
 
-def _overlap(intervals: Sequence[Interval], place: int, start_ms: int, end_ms: int) -> tuple[int, int]:
-    """Return how much of [start_ms, end_ms) is in the intervals, and the place of the first that may reach beyond."""
-    while place < len(intervals) and intervals[place][1] <= start_ms:
-        place += 1
-    overlap_ms, last = 0, place
-    while last < len(intervals) and intervals[last][0] < end_ms:
-        overlap_ms += min(end_ms, intervals[last][1]) - max(start_ms, intervals[last][0])
-        last += 1
-    return overlap_ms, max(place, last - 1)
+def _passed(intervals: Sequence[Interval], moments: Iterable[int]) -> list[int]:
+    """Return how much of the intervals, in order and disjoint, has passed at each moment, in order of time."""
+    found, place, passed_ms = [], 0, 0
+    for at_ms in moments:
+        while place < len(intervals) and intervals[place][1] <= at_ms:
+            passed_ms += intervals[place][1] - intervals[place][0]
+            place += 1
+        begun_ms = max(0, at_ms - intervals[place][0]) if place < len(intervals) else 0
+        found.append(passed_ms + begun_ms)
+    return found
 
 
-def _by_state(timeline: Timeline, from_ms: int, to_ms: int, intervals: Sequence[Interval]) -> dict[State, int]:
-    totals, place = dict.fromkeys(State, 0), 0
-    for start_ms, end_ms, state, _ in segments(timeline, from_ms, to_ms):
-        overlap_ms, place = _overlap(intervals, place, start_ms, end_ms)
-        totals[state] += overlap_ms
+def _by_state(states: Iterable[int], passed: Sequence[int]) -> Sequence[int]:
+    totals = [0] * len(ORDER)
+    for state, (begun_ms, ended_ms) in zip(states, pairwise(passed), strict=True):
+        totals[state] += ended_ms - begun_ms
     return totals
 
 
-_NO_TIME = dict.fromkeys(State, 0)
-
-
-def _at_ms(change: Change) -> int:
-    return change.at_ms
-
-
-def _end(at_ms: int) -> Change:
-    return Change(at_ms, State.UNKNOWN)
+_NO_TIME = (0,) * len(ORDER)

@@ -40,27 +40,6 @@ def check_timeline(transitions: Iterable[Transition]) -> Timeline:
     return tuple(changes)
 
 
-def timelines_of(known: Iterable[tuple[str, int, State, str]]) -> dict[str, Timeline]:
-    """Return the timelines of many checks from (check, at_ms, state, reason), in the order in which they were known.
-
-    It is `check_timeline` for a year of a country, without an object for each transition.
-    """
-    by_check: dict[str, list[Change]] = {}
-    for check, at_ms, state, reason in known:
-        changes = by_check.get(check)
-        if changes is None:
-            changes = by_check[check] = []
-        while changes and changes[-1][0] >= at_ms:
-            changes.pop()
-        if changes:
-            _, last_state, last_reason = changes[-1]
-            if state is not last_state or reason != last_reason:
-                changes.append(Change(at_ms, state, reason))
-        elif state is not State.UNKNOWN or reason:
-            changes.append(Change(at_ms, state, reason))
-    return {check: tuple(changes) for check, changes in by_check.items()}
-
-
 def target_timeline(
     rules: Rules, target: str, by_check: Mapping[str, Timeline], until_ms: int | None = None
 ) -> Timeline:
@@ -82,31 +61,34 @@ class TargetTimelines:
     def of(self, target: str) -> Timeline:
         """Return the timeline of a target. Raises KeyError when the rules do not have it."""
         if target not in self._found:
-            for part in self._order(target):
+            for part in parts_first(self._rules, target):
                 if part not in self._found:
                     self._found[part] = self._work_out(self._rules.targets[part])
         return self._found[target]
 
-    def _order(self, target: str) -> Iterable[str]:
-        """Return the target after all that it is made of."""
-        members: dict[str, list[str]] = {}
-        todo = [target]
-        while todo:
-            part = todo.pop()
-            if part not in members:
-                members[part] = self._members(self._rules.targets[part])
-                todo += members[part]
-        return TopologicalSorter(members).static_order()
-
-    def _members(self, rule: TargetRule) -> list[str]:
-        return [member for member in dict.fromkeys(rule.members) if member in self._rules.targets]
-
     def _work_out(self, rule: TargetRule) -> Timeline:
         checks = [self._rules.checks[id_] for id_ in rule.checks if id_ in self._rules.checks]
-        members = self._members(rule)
+        members = members_of(self._rules, rule)
         timelines = [self._by_check.get(check.id, ()) for check in checks]
         timelines += [self._found[member] for member in members]
         return sweep(rule, checks, timelines)
+
+
+def parts_first(rules: Rules, target: str) -> Iterable[str]:
+    """Give the target and all that it is made of, members before those they are members of."""
+    members: dict[str, list[str]] = {}
+    todo = [target]
+    while todo:
+        part = todo.pop()
+        if part not in members:
+            members[part] = members_of(rules, rules.targets[part])
+            todo += members[part]
+    return TopologicalSorter(members).static_order()
+
+
+def members_of(rules: Rules, rule: TargetRule) -> list[str]:
+    """Return the members of a target, each once, as far as the rules have them."""
+    return [member for member in dict.fromkeys(rule.members) if member in rules.targets]
 
 
 def sweep(rule: TargetRule, checks: Sequence[CheckRule], timelines: Sequence[Timeline]) -> Timeline:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-from alerts.counted import NOTHING, Counted, Outage, count, measured_intervals, outages
+from alerts.counted import NOTHING, Counted, Outage, count_line, measured_intervals, outages
 from alerts.intervals import Interval, intersection, joined
 from alerts.model import Rules
+from alerts.state_lines import TargetLines
 from alerts.timeline import TargetTimelines
 from config.model import Inventory
 from monitor.availability import checks_below, promised_intervals
@@ -45,13 +46,13 @@ class Counting:
             self._firsts[target] = min(starts, default=None)
         return self._firsts[target]
 
-    def count(self, timelines: TargetTimelines, target: str, from_ms: int, to_ms: int) -> Counted:
+    def count(self, lines: TargetLines, target: str, from_ms: int, to_ms: int) -> Counted:
         """Count a target over [from_ms, to_ms), which ends before now."""
         start_ms = self._start_ms(target, from_ms)
         if start_ms is None or start_ms >= to_ms:
             return NOTHING
         service, windows = self._served(target, from_ms, to_ms)[0], self._windows.get(target, ())
-        return count(timelines.of(target), start_ms, to_ms, service=service, maintenance=windows)
+        return count_line(lines.of(target), start_ms, to_ms, service=service, maintenance=windows)
 
     def outages(self, timelines: TargetTimelines, target: str, from_ms: int, to_ms: int) -> list[Outage]:
         """Return the outages of a target over [from_ms, to_ms), which ends before now."""

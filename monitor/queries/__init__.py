@@ -230,7 +230,7 @@ class Queries:
             _require(target, asking.known.targets)
             end_ms = min(to_ms, now_ms)
             counting = await periods.read_counting(connection, asking.known)
-            by_check = await periods.read_timelines(connection, asking, counting, from_ms, end_ms, [target])
+            by_check = await periods.read_timelines(connection, asking, counting, from_ms, end_ms, target)
         return counting.outages(TargetTimelines(asking.known.rules, by_check), target, from_ms, end_ms)
 
     async def loss(

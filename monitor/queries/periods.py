@@ -7,9 +7,9 @@ transitions. Everything else is counted from the transitions themselves, in as f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.counted import NOTHING, Counted
 from alerts.intervals import Interval
 from alerts.periods import local_day, months, start_of_month_ms
-from alerts.timeline import TargetTimelines, Timeline, timelines_of
+from alerts.state_lines import Line, TargetLines, lines_of, silenced
+from alerts.target_state import ORDER
+from alerts.timeline import Timeline
+from monitor.availability import check_timelines
 from monitor.counting import Counting
 from monitor.queries import figures, statements
 from monitor.queries.figures import FEW_CHECKS, Last
@@ -25,7 +28,8 @@ from monitor.queries.known import Known
 from monitor.store.codec import state_of
 from monitor.store.periods import LATE_MS, ClosedMonth
 
-_STATES = tuple(map(state_of, range(4)))
+_RANKS = tuple(ORDER[state_of(number)] for number in range(len(ORDER)))
+"""By the number that a state is saved as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,7 @@ async def read_counted(
             lacking.setdefault(span, []).append(target)
     counted: dict[tuple[str, int], Counted] = {**kept}
     for (start_ms, end_ms), wanted in lacking.items():
-        by_check = await read_timelines(connection, asking, counting, start_ms, end_ms, wanted)
-        found = await asyncio.to_thread(_count, counting, asking.known, by_check, wanted, start_ms, end_ms)
+        found = await _count(connection, asking, counting, (start_ms, end_ms), wanted)
         counted.update(((target, start_ms), one) for target, one in found.items())
     whole = dict.fromkeys(targets, NOTHING)
     for start_ms in sorted({start_ms for start_ms, _ in (*pieces, *lacking)}):
@@ -83,30 +86,61 @@ async def read_counted(
     return whole
 
 
-def _count(
-    counting: Counting, known: Known, by_check: Mapping[str, Timeline], targets: Sequence[str], from_ms: int, to_ms: int
+async def _count(
+    connection: AsyncConnection, asking: Asking, counting: Counting, period: Interval, targets: Iterable[str]
 ) -> dict[str, Counted]:
-    timelines = TargetTimelines(known.rules, by_check)
-    return {target: counting.count(timelines, target, from_ms, to_ms) for target in targets}
+    """Count targets over a period from transitions, as many at a time as have so many checks."""
+    found: dict[str, Counted] = {}
+    for some in _few_checks_each(counting, targets):
+        lines = await _read_lines(connection, asking, counting, period, some)
+        found |= await asyncio.to_thread(_count_some, counting, asking.known, lines, some, period)
+    return found
+
+
+def _count_some(
+    counting: Counting, known: Known, by_check: Mapping[str, Line], targets: Sequence[str], period: Interval
+) -> dict[str, Counted]:
+    lines = TargetLines(known.rules, by_check)
+    return {target: counting.count(lines, target, *period) for target in targets}
+
+
+def _few_checks_each(counting: Counting, targets: Iterable[str]) -> Iterator[list[str]]:
+    """Cut targets into runs that have few checks together; one that has more is a run of its own."""
+    some, checks = list[str](), set[str]()
+    for target in targets:
+        below = counting.below(target)
+        if some and len(checks) + sum(check not in checks for check in below) > FEW_CHECKS:
+            yield some
+            some, checks = [], set()
+        some.append(target)
+        checks.update(below)
+    if some:
+        yield some
+
+
+async def _read_lines(
+    connection: AsyncConnection, asking: Asking, counting: Counting, period: Interval, targets: Iterable[str]
+) -> dict[str, Line]:
+    """Return the lines of all checks that those targets are made of, as they are over the period."""
+    checks = list(dict.fromkeys(check for target in targets for check in counting.below(target)))
+    lines: dict[str, Line] = {}
+    for place in range(0, len(checks), FEW_CHECKS):
+        window = {"start": period[0], "end": period[1], "checks": checks[place : place + FEW_CHECKS]}
+        rows = (await connection.execute(statements.STATES_OF_CHECKS, window)).all()
+        lines |= lines_of((check, at_ms, _RANKS[after]) for check, at_ms, after in rows)
+    for check in lines.keys() & asking.last.keys():
+        due_ms = asking.silent_from_ms([check])
+        if due_ms < asking.now_ms:
+            lines[check] = silenced(lines[check], due_ms)
+    return lines
 
 
 async def read_timelines(
-    connection: AsyncConnection,
-    asking: Asking,
-    counting: Counting,
-    from_ms: int,
-    to_ms: int,
-    targets: Collection[str],
+    connection: AsyncConnection, asking: Asking, counting: Counting, from_ms: int, to_ms: int, target: str
 ) -> dict[str, Timeline]:
-    """Return the timelines of all checks that those targets are made of, as they are over [from_ms, to_ms)."""
-    checks = list(dict.fromkeys(check for target in targets for check in counting.below(target)))
-    window: dict[str, Any] = {"start": from_ms, "end": to_ms}
-    if len(checks) <= FEW_CHECKS:
-        rows = (await connection.execute(statements.TRANSITIONS_OF_CHECKS, {**window, "checks": checks})).all()
-    else:
-        opening = (await connection.execute(statements.OPENING_TRANSITIONS, {"start": from_ms})).all()
-        rows = [*opening, *(await connection.execute(statements.LATER_TRANSITIONS, window)).all()]
-    by_check = timelines_of((check, at_ms, _STATES[after], reason) for _, check, _, at_ms, _, after, reason in rows)
+    """Return the timelines of all checks that the target is made of, with reasons, as they are over [from_ms, to_ms)."""
+    checks = list(dict.fromkeys(counting.below(target)))
+    by_check = check_timelines(await figures.read_transitions(connection, from_ms, to_ms, checks))
     figures.without_silence(by_check, asking.last, asking.heartbeat_ms, asking.now_ms)
     return by_check
 
@@ -201,9 +235,8 @@ async def count_month(connection: AsyncConnection, known: Known, month: Interval
     lacking = [target for target in targets if (target, start_ms) not in kept]
     if not lacking:
         return []
-    by_check = await read_timelines(connection, asking, counting, start_ms, end_ms, lacking)
     late = await _LateChanges.read(connection, start_ms, end_ms)
-    found = await asyncio.to_thread(_count, counting, known, by_check, lacking, start_ms, end_ms)
+    found = await _count(connection, asking, counting, month, lacking)
     return [
         ClosedMonth(
             target,

@@ -68,6 +68,14 @@ TRANSITIONS_OF_CHECKS = text(
 ).bindparams(bindparam("checks", expanding=True, type_=String))
 """The two before together, of some checks."""
 
+STATES_OF_CHECKS = text(
+    "SELECT c.id, t.at_ms, t.after FROM checks c JOIN transitions t "
+    "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
+    "max(u.detected_ms) FROM transitions u WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) "
+    "WHERE c.id IN :checks ORDER BY c.id, t.detected_ms, t.at_ms"
+).bindparams(bindparam("checks", expanding=True, type_=String))
+"""The same without reasons, one check after the other: a walk along the key for each."""
+
 TRANSITIONS_OF = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
     "WHERE (kind = 'target' AND subject = :target) OR (kind = 'check' AND subject IN :checks) "
