@@ -138,7 +138,7 @@ async def _read_lines(
 async def read_timelines(
     connection: AsyncConnection, asking: Asking, counting: Counting, from_ms: int, to_ms: int, target: str
 ) -> dict[str, Timeline]:
-    """Return the timelines of all checks that the target is made of, with reasons, as they are over [from_ms, to_ms)."""
+    """Return the timelines of all checks that the target is made of, with reasons, over [from_ms, to_ms)."""
     checks = list(dict.fromkeys(counting.below(target)))
     by_check = check_timelines(await figures.read_transitions(connection, from_ms, to_ms, checks))
     figures.without_silence(by_check, asking.last, asking.heartbeat_ms, asking.now_ms)

@@ -40,11 +40,14 @@ CHECK_STATES_OF = text(CHECK_STATES.text + " WHERE check_no IN :numbers").bindpa
     bindparam("numbers", expanding=True, type_=Integer)
 )
 
+# SQLite takes the tables of a CROSS JOIN in their order; left to itself it would walk through all transitions.
 OPENING_TRANSITIONS = text(
-    "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
-    "ON t.kind = 'check' AND t.subject = c.id AND t.detected_ms = (SELECT max(u.detected_ms) FROM transitions u "
-    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start) WHERE c.removed_ms IS NULL "
-    "ORDER BY t.detected_ms, t.at_ms"
+    "WITH opened AS MATERIALIZED (SELECT c.id, (SELECT max(u.detected_ms) FROM transitions u "
+    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start) AS last_ms "
+    "FROM checks c WHERE c.removed_ms IS NULL) "
+    "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason "
+    "FROM opened o CROSS JOIN transitions t "
+    "WHERE t.kind = 'check' AND t.subject = o.id AND t.detected_ms = o.last_ms ORDER BY t.detected_ms, t.at_ms"
 )
 """The last transition of each check that was known before `start`: one look into the key per check."""
 
@@ -60,21 +63,26 @@ SEEN_TRANSITIONS = text(
 )
 """How many transitions of checks became known since `start`, and when the last one did."""
 
+_OPENED = (
+    "WITH opened AS MATERIALIZED (SELECT c.id, coalesce((SELECT max(u.detected_ms) FROM transitions u "
+    "WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) AS since_ms "
+    "FROM checks c WHERE c.id IN :checks) "
+)
+_FROM_OPENED = (
+    "FROM opened o CROSS JOIN transitions t "
+    "WHERE t.kind = 'check' AND t.subject = o.id AND t.detected_ms >= o.since_ms AND t.at_ms < :end"
+)
+
 TRANSITIONS_OF_CHECKS = text(
-    "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason FROM checks c JOIN transitions t "
-    "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
-    "max(u.detected_ms) FROM transitions u WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) "
-    "WHERE c.id IN :checks ORDER BY t.detected_ms, t.at_ms"
+    _OPENED + "SELECT t.kind, t.subject, t.detected_ms, t.at_ms, t.before, t.after, t.reason "
+    f"{_FROM_OPENED} ORDER BY t.detected_ms, t.at_ms"
 ).bindparams(bindparam("checks", expanding=True, type_=String))
-"""The two before together, of some checks."""
+"""The two before together, of some checks: where each begins is looked up once, then its key is walked from there."""
 
 STATES_OF_CHECKS = text(
-    "SELECT c.id, t.at_ms, t.after FROM checks c JOIN transitions t "
-    "ON t.kind = 'check' AND t.subject = c.id AND t.at_ms < :end AND t.detected_ms >= coalesce((SELECT "
-    "max(u.detected_ms) FROM transitions u WHERE u.kind = 'check' AND u.subject = c.id AND u.detected_ms < :start), 0) "
-    "WHERE c.id IN :checks ORDER BY c.id, t.detected_ms, t.at_ms"
+    _OPENED + f"SELECT o.id, t.at_ms, t.after {_FROM_OPENED} ORDER BY o.id, t.detected_ms, t.at_ms"
 ).bindparams(bindparam("checks", expanding=True, type_=String))
-"""The same without reasons, one check after the other: a walk along the key for each."""
+"""The same without reasons, one check after the other."""
 
 TRANSITIONS_OF = text(
     "SELECT kind, subject, detected_ms, at_ms, before, after, reason FROM transitions "
