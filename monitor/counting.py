@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from alerts.counted import NOTHING, Counted, Outage, count_line, measured_intervals, outages
@@ -38,6 +38,19 @@ class Counting:
         if target not in self._below:
             self._below[target] = tuple(checks_below(self._rules, target))
         return self._below[target]
+
+    def few_checks_each(self, targets: Iterable[str], most: int) -> Iterator[list[str]]:
+        """Cut targets into runs that have at most so many checks together; one that has more is a run of its own."""
+        some, checks = list[str](), set[str]()
+        for target in targets:
+            below = self.below(target)
+            if some and len(checks) + sum(check not in checks for check in below) > most:
+                yield some
+                some, checks = [], set()
+            some.append(target)
+            checks.update(below)
+        if some:
+            yield some
 
     def first_ms(self, target: str) -> int | None:
         """Return the start of the target's first result, None when it has none."""

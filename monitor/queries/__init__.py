@@ -236,16 +236,15 @@ class Queries:
     async def loss(
         self, targets: Iterable[str], from_ms: int, to_ms: int, now_ms: int
     ) -> dict[str, list[LossAvailability]]:
-        """Return the availability by loss of those targets that are links, of each of their checks that tells one."""
+        """Return the availability by loss of those targets that are links: of each check that tells one, of members."""
         async with self._asking(now_ms) as (connection, asking):
             counting = await periods.read_counting(connection, asking.known)
-            end_ms, found = min(to_ms, now_ms), dict[str, list[LossAvailability]]()
-            for target in (asking.known.targets[id_] for id_ in targets if id_ in asking.known.targets):
-                if target.type == "link":
-                    measured = counting.measured(target.id, from_ms, end_ms)
-                    judged = [await read_loss(connection, asking.known, check, measured) for check in target.checks]
-                    found[target.id] = [one for one in judged if one.intervals]
-        return found
+            return await read_loss(connection, asking.known, counting, targets, from_ms, min(to_ms, now_ms))
+
+    async def zone(self) -> ZoneInfo:
+        """Return where days and months are cut."""
+        async with self._snapshot() as (_, known, _):
+            return ZoneInfo(known.inventory.settings.timezone)
 
     async def closed_months(self, now_ms: int) -> list[Interval]:
         """Return the months that have been over for long enough to be counted for good, oldest first."""

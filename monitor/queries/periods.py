@@ -7,7 +7,7 @@ transitions. Everything else is counted from the transitions themselves, in as f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -91,7 +91,7 @@ async def _count(
 ) -> dict[str, Counted]:
     """Count targets over a period from transitions, as many at a time as have so many checks."""
     found: dict[str, Counted] = {}
-    for some in _few_checks_each(counting, targets):
+    for some in counting.few_checks_each(targets, FEW_CHECKS):
         lines = await _read_lines(connection, asking, counting, period, some)
         found |= await asyncio.to_thread(_count_some, counting, asking.known, lines, some, period)
     return found
@@ -102,20 +102,6 @@ def _count_some(
 ) -> dict[str, Counted]:
     lines = TargetLines(known.rules, by_check)
     return {target: counting.count(lines, target, *period) for target in targets}
-
-
-def _few_checks_each(counting: Counting, targets: Iterable[str]) -> Iterator[list[str]]:
-    """Cut targets into runs that have few checks together; one that has more is a run of its own."""
-    some, checks = list[str](), set[str]()
-    for target in targets:
-        below = counting.below(target)
-        if some and len(checks) + sum(check not in checks for check in below) > FEW_CHECKS:
-            yield some
-            some, checks = [], set()
-        some.append(target)
-        checks.update(below)
-    if some:
-        yield some
 
 
 async def _read_lines(

@@ -7,14 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.intervals import joined
-from alerts.loss_availability import LossAvailability, Lost, by_loss
+from alerts.loss_availability import LossAvailability, Lost, by_loss, judge, needed, worst
+from alerts.model import State
+from alerts.target_state import Part, of_members
 
 SPAN_MS = 300_000
 
 
 def judged(*ratios: float | None, measured=((0, 100 * SPAN_MS),), threshold: float = 0.2) -> LossAvailability:
     lost = [Lost(place * SPAN_MS, ratio * 30, 30) for place, ratio in enumerate(ratios) if ratio is not None]
-    return by_loss("a/stamp", lost, measured, 300.0, threshold)
+    return by_loss("a/stamp", judge(lost, threshold), measured, 300.0, threshold)
 
 
 def test_an_interval_is_unavailable_when_its_loss_exceeds_the_threshold():
@@ -24,7 +26,7 @@ def test_an_interval_is_unavailable_when_its_loss_exceeds_the_threshold():
 
 def test_an_interval_without_packets_says_nothing():
     assert judged(0.0, None, None, 1.0).intervals == 2
-    assert by_loss("a/icmp", [Lost(0, 0.0, 0)], [(0, SPAN_MS)], 300.0, 0.2).availability is None
+    assert by_loss("a/icmp", judge([Lost(0, 0.0, 0)], 0.2), [(0, SPAN_MS)], 300.0, 0.2).availability is None
     assert judged().availability is None
 
 
@@ -56,3 +58,39 @@ def test_it_is_what_looking_at_each_interval_gives(ratios, spans):
     ]
     assert found.intervals == len(inside)
     assert found.unavailable == sum(ratio == pytest.approx(0.5) for ratio in inside)
+
+
+JUDGED = st.dictionaries(st.integers(0, 6).map(SPAN_MS.__mul__), st.booleans())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(JUDGED, min_size=1, max_size=4), st.integers(1, 4))
+def test_an_interval_of_members_is_judged_as_a_link_s_state_is(parts, need):
+    """Lost is down, carried is up, no packets is unknown: the table of the states, interval by interval."""
+    need = min(need, len(parts))
+    found = needed(need, parts)
+    states = {None: State.UNKNOWN, True: State.DOWN, False: State.UP}
+    for at_ms in range(0, 7 * SPAN_MS, SPAN_MS):
+        state = of_members(need, [Part(states[part.get(at_ms)]) for part in parts]).state
+        expected = {State.DOWN: True, State.UNKNOWN: None}.get(state, False)
+        assert found.get(at_ms) is expected
+    assert list(found) == sorted(found)
+
+
+def test_of_several_checks_of_a_member_the_worst_one_counts():
+    assert worst([{0: False, 2: False}, {1: True, 2: True}]) == {0: False, 1: True, 2: True}
+    assert worst([]) == {}
+
+
+def test_members_are_named_with_how_many_of_them_must_carry():
+    found = by_loss("", {0: True}, [(0, SPAN_MS)], 300.0, 0.2, members=("a", "b"), need=1)
+    assert found.line("vi").startswith("1 of a, b: 0,00 % by loss, 1 of 1 intervals unavailable")
+    assert found.as_json() == {
+        "members": ["a", "b"],
+        "need": 1,
+        "interval_s": 300.0,
+        "threshold": 0.2,
+        "intervals": 1,
+        "unavailable": 1,
+        "availability": 0.0,
+    }

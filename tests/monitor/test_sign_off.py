@@ -191,7 +191,9 @@ def test_the_command_line_shows_the_availability_of_links_by_loss(country: Path)
     _, found = thongsuot(country, "availability", *PERIOD, "--loss", "--json")
     by_target = {figure["target"]: figure["by_loss"] for figure in json.loads(found) if "by_loss" in figure}
     assert set(by_target) == {"link", "link-a", "link-b"}
-    assert by_target["link"] == []
+    assert by_target["link-a"][0]["check"] == "link-a/icmp"
+    (together,) = by_target["link"]
+    assert (together["members"], together["need"], together["availability"]) == (["link-a", "link-b"], 1, 1.0)
 
 
 @pytest.mark.parametrize(
