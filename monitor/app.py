@@ -20,7 +20,7 @@ from config.errors import ConfigError
 from config.loader import load
 from config.model import Inventory
 from config.rules import rules_of
-from monitor.closing import close_months
+from monitor.closing import NotClosedError, close_months_apart
 from monitor.dispatch import Dispatcher
 from monitor.evidence import Evidence
 from monitor.heartbeats import Heartbeats
@@ -29,7 +29,6 @@ from monitor.jobs import Job, jobs_of
 from monitor.lateness import Engine
 from monitor.listener import create_listener
 from monitor.metrics import Figure, check_labels, checks_text, engine_registry, engine_text
-from monitor.queries import Queries
 from monitor.recent import Recent
 from monitor.records import CheckNow
 from monitor.rollup import INTERVAL_MS
@@ -234,11 +233,11 @@ class Monitor:
 
     async def _close_months(self) -> None:
         """Count the month that is over, so that the reports of a year find it counted."""
-        queries = await Queries.open(self.inventory.settings.store)
         try:
-            counted = await close_months(queries, self._store, _now_ms())
-        finally:
-            await queries.aclose()
+            counted = await close_months_apart(self.inventory.settings.store)
+        except NotClosedError as error:
+            log.warning("months were not closed", reason=str(error))
+            return
         if counted:
             log.info("closed months", counted=counted)
 

@@ -309,6 +309,11 @@ class Store:
         """
         await self._write(lambda connection: periods.invalidate(connection, [(check, from_ms, to_ms)]))
 
+    async def fold_late_changes(self, zone: ZoneInfo) -> None:
+        """Keep one note where several say the same of the months of that zone."""
+        while await self._write(lambda connection: periods.fold(connection, zone)):
+            pass
+
     async def keep_months(self, months: Iterable[ClosedMonth]) -> None:
         """Keep what was counted of months that are over; it stands in for nothing but counting again."""
         await self._write(lambda connection: periods.keep_months(connection, months))

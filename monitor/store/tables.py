@@ -258,8 +258,8 @@ late_changes = Table(
     Column("times", Integer, nullable=False),
     PrimaryKeyConstraint("check_id", "from_ms", "to_ms"),
 )
-"""Stretches of a check's past whose transitions were changed, and how often. Only ever added to, in the transaction
-of the change itself."""
+"""Stretches of a check's past whose transitions were changed, and how often. Added to in the transaction of the change
+itself; several are folded into one that touches the same months as often."""
 
 signed_periods = Table(
     "signed_periods",

@@ -8,20 +8,22 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from alerts.availability import Availability
 from alerts.model import Result, State, Subject, Transition
-from alerts.periods import start_of_month_ms
+from alerts.periods import months, start_of_month_ms
 from config.model import Inventory
 from monitor.availability import check_timelines, measure_targets
-from monitor.closing import close_months
+from monitor.closing import NotClosedError, close_months, close_months_apart
 from monitor.queries import Queries, figures
 from monitor.queries.known import read_known
 from monitor.records import Batch
 from monitor.store import Store
 from monitor.store.engine import create_engine, parse_url
-from monitor.store.periods import FOREVER_MS
+from monitor.store.periods import FOREVER_MS, alike
 from tests.monitor.country import configured, result, steady
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -248,3 +250,75 @@ async def test_an_import_of_old_history_is_counted(
     counted = await queries.availability(STARTS[1], STARTS[3], NOW_MS)
     assert counted == await from_scratch(store_url, STARTS[1], STARTS[3], NOW_MS)
     assert {figure.target: figure.down_ms for figure in counted}["a1"] == HOUR_MS
+
+
+async def test_a_process_of_its_own_closes_the_months(store: Store, store_url: str, tmp_path: Path) -> None:
+    await store.sync_inventory(country(tmp_path))
+    await lived(store, 5)
+    assert await close_months_apart(store_url) >= 5 * len(TARGETS)
+    assert await close_months_apart(store_url) == 0
+
+
+async def test_a_store_that_is_away_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotClosedError, match="status 1"):
+        await close_months_apart(f"sqlite:///{tmp_path}/none.db")
+    assert "there is no store yet" in capfd.readouterr().err
+
+
+MOMENTS = st.sampled_from(STARTS).flatmap(lambda start: st.integers(start - 2, start + 2)) | st.integers(
+    STARTS[0], STARTS[6]
+)
+NOTES = st.lists(
+    st.tuples(
+        st.sampled_from(CHECKS),
+        st.just(0) | MOMENTS,
+        st.just(FOREVER_MS) | MOMENTS,
+    ).filter(lambda note: note[1] < note[2]),
+    unique=True,
+    max_size=30,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NOTES, st.tuples(MOMENTS, MOMENTS).map(sorted))
+def test_folded_notes_touch_each_month_as_often_as_before_and_nothing_less_often(notes, other) -> None:
+    folded = dict.fromkeys(notes, 1)
+    for several in alike(notes, HANOI):
+        times = sum(folded.pop(note) for note in several)
+        widest = (several[0][0], min(note[1] for note in several), max(note[2] for note in several))
+        folded[widest] = folded.get(widest, 0) + times
+
+    def touched(counted: dict, check: str, from_ms: int, to_ms: int) -> int:
+        return sum(
+            times for (of, start, end), times in counted.items() if of == check and start < to_ms and end > from_ms
+        )
+
+    before = dict.fromkeys(notes, 1)
+    for check in CHECKS:
+        for month in months(STARTS[0], STARTS[6], HANOI):
+            assert touched(folded, check, *month) == touched(before, check, *month)
+        assert touched(folded, check, *other) >= touched(before, check, *other)
+    assert not alike(folded, HANOI)
+
+
+async def test_notes_grow_with_months_and_not_with_changes(
+    store: Store, store_url: str, queries: Queries, tmp_path: Path
+) -> None:
+    await store.sync_inventory(country(tmp_path))
+    await lived(store, 6)
+    await close_months(queries, store, NOW_MS)
+    for place in range(60):
+        at_ms = STARTS[1] + place * DAY_MS
+        late = Transition(Subject.CHECK, "a1/tcp", State.UP, State.DOWN, at_ms, at_ms + 1, "late")
+        await store.save(Batch(transitions=[late]))
+    before = await execute(store_url, "SELECT sum(times) FROM late_changes WHERE check_id = 'a1/tcp'")
+    assert await close_months(queries, store, NOW_MS) > 0
+    assert await close_months(queries, store, NOW_MS) == 0
+    notes = await execute(store_url, "SELECT from_ms FROM late_changes WHERE check_id = 'a1/tcp'")
+    assert len(notes) <= len(STARTS)
+    assert await execute(store_url, "SELECT sum(times) FROM late_changes WHERE check_id = 'a1/tcp'") == before
+    # Changes that come after folding are seen as well.
+    late = Transition(Subject.CHECK, "a1/tcp", State.DOWN, State.UP, STARTS[1] + HOUR_MS, STARTS[1] + DAY_MS, "late")
+    await store.save(Batch(transitions=[late]))
+    counted = await queries.availability(STARTS[0], STARTS[5], NOW_MS)
+    assert counted == await from_scratch(store_url, STARTS[0], STARTS[5], NOW_MS)
