@@ -89,11 +89,19 @@ async def read_counted(
 async def _count(
     connection: AsyncConnection, asking: Asking, counting: Counting, period: Interval, targets: Iterable[str]
 ) -> dict[str, Counted]:
-    """Count targets over a period from transitions, as many at a time as have so many checks."""
+    """Count targets over a period from transitions: some are counted while the next ones are read."""
     found: dict[str, Counted] = {}
-    for some in counting.few_checks_each(targets, FEW_CHECKS):
-        lines = await _read_lines(connection, asking, counting, period, some)
-        found |= await asyncio.to_thread(_count_some, counting, asking.known, lines, some, period)
+    at_work: asyncio.Task[dict[str, Counted]] | None = None
+    try:
+        for some in counting.few_checks_each(targets, FEW_CHECKS):
+            lines = await _read_lines(connection, asking, counting, period, some)
+            if at_work is not None:
+                found |= await at_work
+            work = asyncio.to_thread(_count_some, counting, asking.known, lines, some, period)
+            at_work = asyncio.create_task(work)
+    finally:
+        if at_work is not None:
+            found |= await at_work
     return found
 
 
