@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from alerts.periods import months, start_of_month_ms
 from config.model import Inventory
 from monitor.availability import check_timelines, measure_targets
 from monitor.closing import NotClosedError, close_months, close_months_apart
-from monitor.queries import Queries, figures
+from monitor.queries import Queries, figures, periods
 from monitor.queries.known import read_known
 from monitor.records import Batch
 from monitor.store import Store
@@ -161,6 +162,18 @@ async def test_what_is_kept_never_gives_another_figure(
             now_ms = rng.choice((NOW_MS, to_ms - 1, STARTS[4] + rng.randrange(DAY_MS)))
             counted = await queries.availability(from_ms, to_ms, now_ms)
             assert counted == await from_scratch(store_url, from_ms, to_ms, now_ms), (action, from_ms, to_ms, now_ms)
+
+
+@pytest.mark.parametrize("few", [1, 2, 3])
+async def test_it_does_not_matter_how_many_checks_are_read_at_a_time(
+    store: Store, store_url: str, queries: Queries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(periods, "FEW_CHECKS", few)
+    await store.sync_inventory(country(tmp_path))
+    await lived(store, 7)
+    for from_ms, to_ms in itertools.pairwise((STARTS[0], STARTS[1] + DAY_MS, STARTS[3] - HOUR_MS, NOW_MS)):
+        counted = await queries.availability(from_ms, to_ms, NOW_MS)
+        assert counted == await from_scratch(store_url, from_ms, to_ms, NOW_MS)
 
 
 async def test_what_is_kept_is_used(store: Store, store_url: str, queries: Queries, tmp_path: Path) -> None:
