@@ -24,7 +24,7 @@ from monitor.queries.known import read_known
 from monitor.records import Batch
 from monitor.store import Store
 from monitor.store.engine import create_engine, parse_url
-from monitor.store.periods import FOREVER_MS, alike
+from monitor.store.periods import FOREVER_MS, Note, alike
 from tests.monitor.country import configured, result, steady
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -294,14 +294,16 @@ NOTES = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(NOTES, st.tuples(MOMENTS, MOMENTS).map(sorted))
-def test_folded_notes_touch_each_month_as_often_as_before_and_nothing_less_often(notes, other) -> None:
+def test_folded_notes_touch_each_month_as_often_as_before_and_nothing_less_often(
+    notes: list[Note], other: list[int]
+) -> None:
     folded = dict.fromkeys(notes, 1)
     for several in alike(notes, HANOI):
         times = sum(folded.pop(note) for note in several)
         widest = (several[0][0], min(note[1] for note in several), max(note[2] for note in several))
         folded[widest] = folded.get(widest, 0) + times
 
-    def touched(counted: dict, check: str, from_ms: int, to_ms: int) -> int:
+    def touched(counted: dict[Note, int], check: str, from_ms: int, to_ms: int) -> int:
         return sum(
             times for (of, start, end), times in counted.items() if of == check and start < to_ms and end > from_ms
         )
