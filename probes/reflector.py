@@ -1,8 +1,9 @@
-"""The other end of `stamp`: a STAMP session reflector without state (RFC 8762, section 4.3).
+"""The other end of `stamp`: a STAMP session reflector (RFC 8762, section 4.3), with or without state.
 
-It answers each question from the address that it came to, with the times at which it came and the answer left. It is
-on the network, so it is careful: only allowed networks are answered, each source so often at most, with never a byte
-more than it sent; and it remembers a bounded number of sources.
+It answers each question from the address that it came to, with the times at which it came and the answer left, and in
+the class of service that it came in or asked for (RFC 8972, section 4.4). It is on the network, so it is careful: only
+allowed networks are answered, each source so often at most, with never a byte more than it sent; with a secret, only
+who proves to know it; and it remembers a bounded number of sources and sessions.
 """
 
 from __future__ import annotations
@@ -14,13 +15,23 @@ import struct
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
 from probes.packet_socket import CONTROL_MAX, DATAGRAM_MAX, SO_TIMESTAMPNS, Control, enlarge_receive_buffer, received_ns
 from probes.stamp_clock import ClockQuality
-from probes.stamp_codec import PORT, REFLECTED_MIN_BYTES, encode_reflection
+from probes.stamp_codec import (
+    PORT,
+    REFLECTED_MIN_BYTES,
+    Question,
+    base_bytes,
+    decode_error,
+    decode_question,
+    encode_reflection,
+)
+from probes.stamp_sessions import Session, Sessions
+from probes.stamp_tlv import Arrival, answer_tlvs, flag_forged, has_tlvs, is_question_authentic
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -30,14 +41,20 @@ SOURCES_MAX: Final = 10_000
 
 _IP_PKTINFO: Final = 8  # linux/in.h
 _IP_RECVTTL: Final = 12
+_IP_RECVTOS: Final = 13
 _ANY_INTERFACE: Final = 0
 _IN_PKTINFO: Final = struct.Struct("@I4s4s")
 _IN6_PKTINFO: Final = struct.Struct("@16sI")
 _DETAILS: Final = {
-    socket.AF_INET: ((socket.IPPROTO_IP, _IP_PKTINFO), (socket.IPPROTO_IP, _IP_RECVTTL)),
+    socket.AF_INET: (
+        (socket.IPPROTO_IP, _IP_PKTINFO),
+        (socket.IPPROTO_IP, _IP_RECVTTL),
+        (socket.IPPROTO_IP, _IP_RECVTOS),
+    ),
     socket.AF_INET6: (
         (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
         (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT),
+        (socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS),
         (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
     ),
 }
@@ -52,6 +69,9 @@ class ReflectorOptions:
         port: the UDP port; 0 for any free one.
         allow: networks whose questions are answered; all others get nothing.
         rate_limit_pps: packets per second that one source address may ask, with as many at once after a pause.
+        is_stateful: answers are numbered by session, so that senders can tell losses by direction.
+        clock: what is said of this host's clock; None: what the kernel says.
+        secret: what questions must be authenticated with; empty: they need not, and answers are not.
 
     """
 
@@ -59,6 +79,9 @@ class ReflectorOptions:
     port: int = PORT
     allow: tuple[Network, ...] = LOOPBACK
     rate_limit_pps: float = 1000.0
+    is_stateful: bool = True
+    clock: ClockQuality | None = None
+    secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(slots=True)
@@ -71,6 +94,7 @@ class ReflectorCounts:
             other for ever.
         limited: beyond the source's rate.
         malformed: too short to be answered without growing.
+        unauthentic: without the HMAC that they must have.
         unsent: whose answer the system would not send.
 
     """
@@ -79,6 +103,7 @@ class ReflectorCounts:
     refused: int = 0
     limited: int = 0
     malformed: int = 0
+    unauthentic: int = 0
     unsent: int = 0
 
 
@@ -125,7 +150,9 @@ class Reflector:
         self._sock = sock
         self._buffer = bytearray(DATAGRAM_MAX)
         self._limit = RateLimit(options.rate_limit_pps)
-        self._clock = ClockQuality()
+        self._clock = options.clock or ClockQuality()
+        self._secret = options.secret
+        self._sessions = Sessions() if options.is_stateful else None
         self._is_allowed = lru_cache(maxsize=SOURCES_MAX)(lambda source: _is_within(source, options.allow))
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -151,19 +178,50 @@ class Reflector:
         elif length < REFLECTED_MIN_BYTES:
             self.counts.malformed += 1
         else:
-            self._answer(bytes(memoryview(self._buffer)[:length]), control, source)
+            packet = bytes(memoryview(self._buffer)[:length])
+            question = decode_question(packet, self._secret)
+            if question is None:
+                self.counts.unauthentic += 1
+            else:
+                self._answer(packet, question, control, source)
 
-    def _answer(self, question: bytes, control: Control, source: tuple[Any, ...]) -> None:
-        ttl, came_to = _details_in(control)
+    def _answer(self, packet: bytes, question: Question, control: Control, source: tuple[Any, ...]) -> None:
+        ttl, traffic_class, details = _details_in(control)
         arrived_ns = received_ns(control) or time.time_ns()
         error = self._clock.error_estimate()
+        session, number = None, question.number
+        if self._sessions is not None:
+            session = self._sessions.of(source[:2], question, time.monotonic())
+            session.received += 1
+            number = session.sent
+        tail = packet[base_bytes(self._secret) :]
+        if has_tlvs(tail):
+            tail, traffic_class = self._answer_tlvs(tail, question, number, session, traffic_class)
+        if traffic_class >> 2:
+            details.append(_class_of(self._sock, traffic_class & 0xFC))
         try:
-            answer = encode_reflection(question, arrived_ns, time.time_ns(), error, ttl)
-            self._sock.sendmsg([answer], came_to, 0, source)
+            answer = encode_reflection(
+                packet, question, number, arrived_ns, time.time_ns(), error, ttl, tail, self._secret
+            )
+            self._sock.sendmsg([answer], details, 0, source)
         except OSError:
             self.counts.unsent += 1
         else:
             self.counts.answered += 1
+            if session is not None:
+                session.sent = (session.sent + 1) & 0xFFFF_FFFF
+
+    def _answer_tlvs(
+        self, tail: bytes, question: Question, number: int, session: Session | None, traffic_class: int
+    ) -> tuple[bytes, int]:
+        """Return the TLVs of the answer and the traffic class that it leaves with."""
+        if self._secret and not is_question_authentic(tail, question.number, self._secret):
+            return flag_forged(tail), traffic_class
+        is_synchronised = decode_error(self._clock.error_estimate()).is_synchronised
+        counts = (session.received, session.sent + 1) if session is not None else None
+        arrival = Arrival(traffic_class, counts, is_synchronised)
+        answered, dscp = answer_tlvs(tail, arrival, number, self._secret)
+        return answered, traffic_class if dscp is None else dscp << 2
 
 
 async def serve_reflector(options: ReflectorOptions) -> Reflector:
@@ -191,16 +249,27 @@ def _is_within(source: str, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
-def _details_in(control: Control) -> tuple[int, list[tuple[int, int, bytes]]]:
-    """Return the TTL that a question came with (255 if unknown), and what sends the answer from where it came to."""
-    ttl, came_to = 255, []
+def _details_in(control: Control) -> tuple[int, int, list[tuple[int, int, bytes]]]:
+    """Return a question's TTL (255 if unknown) and traffic class, and what sends the answer from where it came to."""
+    ttl, traffic_class, came_to = 255, 0, []
     for level, kind, value in control:
         if (level, kind) in ((socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)):
             ttl = struct.unpack_from("@i", value)[0]
+        elif (level, kind) == (socket.IPPROTO_IP, socket.IP_TOS):
+            traffic_class = value[0]  # one octet here, an int for IPv6
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_TCLASS):
+            traffic_class = struct.unpack_from("@i", value)[0] & 0xFF
         elif (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             _, local, _ = _IN_PKTINFO.unpack_from(value)
             came_to.append((level, kind, _IN_PKTINFO.pack(_ANY_INTERFACE, local, bytes(4))))
         elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             local, _ = _IN6_PKTINFO.unpack_from(value)
             came_to.append((level, kind, _IN6_PKTINFO.pack(local, _ANY_INTERFACE)))
-    return ttl, came_to
+    return ttl, traffic_class, came_to
+
+
+def _class_of(sock: socket.socket, traffic_class: int) -> tuple[int, int, bytes]:
+    """Return what sends a packet with a traffic class (without ECN, which is not ours to set)."""
+    if sock.family == socket.AF_INET6:
+        return socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("@i", traffic_class)
+    return socket.IPPROTO_IP, socket.IP_TOS, struct.pack("@i", traffic_class)

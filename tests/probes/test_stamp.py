@@ -51,7 +51,11 @@ async def test_our_reflector_answers_over_both_families_and_all_sizes(resources,
     assert found.samples["residence_mean_s"] > 0
     assert found.samples["reflector_synchronised"] in (0, 1)
     assert found.samples["reflector_error_s"] > 0
-    assert found.samples.keys() | {"resolve_s"} == PROBE.samples.keys()
+    assert found.samples["ipdv_forward_s"] >= 0
+    assert found.samples["ipdv_backward_s"] >= 0
+    assert found.samples.keys() <= PROBE.samples.keys()
+    # Without loss, only counters tell that the reflector keeps state; small packets have no room for them.
+    assert ("loss_forward_ratio" in found.samples) == (size >= 60)
     assert reflector.counts.answered == 4
 
 
@@ -118,7 +122,7 @@ async def test_twamp_light_answers_of_other_sizes_are_taken(resources, size):
 async def test_test_packets_are_as_the_rfc_lays_them_out(resources):
     with UdpResponder(true_answer) as far_end:
         await measure("stamp", resources, address=at(far_end), count=3, spacing="5ms", size=60)
-        await measure("stamp", resources, address=at(far_end), count=1)
+        await measure("stamp", resources, address=at(far_end), count=1, size=44)
     packets = [request.data for request in far_end.log.requests]
     assert [len(packet) for packet in packets] == [60, 60, 60, 44]
     assert [int.from_bytes(packet[:4], "big") for packet in packets] == [0, 1, 2, 0]  # each check is a session
@@ -127,7 +131,14 @@ async def test_test_packets_are_as_the_rfc_lays_them_out(resources):
         sent_s = seconds - 2_208_988_800 + fraction / 2**32
         assert abs(sent_s - request.arrived_ns / 1e9) < 2
         assert error & 0xFF != 0  # RFC 4656, section 4.1.2
-        assert not any(request.data[14:])
+        assert not any(request.data[16:44])
+    ssids = [packet[14:16] for packet in packets]
+    assert ssids[0] == ssids[1] == ssids[2] != ssids[3]
+    assert b"\0\0" not in ssids
+    # A Direct Measurement TLV (RFC 8972, section 4.5): the flag U, type 5, 12 octets, and how many were sent.
+    assert [packet[44:60] for packet in packets[:3]] == [
+        struct.pack(">BBHIII", 0x80, 5, 12, sent, 0, 0) for sent in (1, 2, 3)
+    ]
     assert len({packet[4:12] for packet in packets}) == 4
 
 
