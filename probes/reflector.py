@@ -153,7 +153,7 @@ class Reflector:
         self._clock = options.clock or ClockQuality()
         self._secret = options.secret
         self._sessions = Sessions() if options.is_stateful else None
-        self._is_allowed = lru_cache(maxsize=SOURCES_MAX)(lambda source: _is_within(source, options.allow))
+        self._is_allowed = lru_cache(maxsize=SOURCES_MAX)(lambda source: is_within(source, options.allow))
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
 
@@ -244,7 +244,8 @@ async def serve_reflector(options: ReflectorOptions) -> Reflector:
     return Reflector(sock, options)
 
 
-def _is_within(source: str, networks: Sequence[Network]) -> bool:
+def is_within(source: str, networks: Sequence[Network]) -> bool:
+    """Say whether an address is in one of the networks."""
     address = ipaddress.ip_address(source.partition("%")[0])
     return any(address in network for network in networks if network.version == address.version)
 

@@ -26,14 +26,14 @@ class Answer(NamedTuple):
     """One answer, the first to its packet or a further one.
 
     Attributes:
-        index: of the packet that it answers.
+        place: of the packet that it answers.
         number: the reflector's own.
         forward_ns, backward_ns: T2 − T1 and T4 − T3, the clocks' distance included; None where it does not say.
         received: how many packets of the session the reflector had received by then, or None.
 
     """
 
-    index: int
+    place: int
     number: int
     forward_ns: int | None
     backward_ns: int | None
@@ -108,11 +108,11 @@ def loss_figures(readings: Readings) -> dict[str, float]:
     answers = readings.answers
     if not answers or not readings.is_stateful:
         return {}
-    asked = max(answer.index for answer in answers) + 1
+    asked = max(answer.place for answer in answers) + 1
     reflected = max(answer.number for answer in answers) + 1
     # A packet that the network doubled on the way there was received twice, and its answers have two numbers.
     arrived = len({answer.number for answer in answers})
-    doubled = arrived - len({answer.index for answer in answers})
+    doubled = arrived - len({answer.place for answer in answers})
     received = max([reflected, *(answer.received for answer in answers if answer.received is not None)])
     if doubled < 0 or received > asked + doubled:
         return {}
@@ -146,7 +146,7 @@ def variation_figures(readings: Readings, flight: Flight) -> dict[str, float]:
     """Return the mean difference of neighbouring packets' delays, each way (RFC 3393, section 4.2)."""
     if len(readings.answers) < 2:
         return {}
-    known = {answer.index: answer for answer in _firsts(readings.answers) if answer.forward_ns is not None}
+    known = {answer.place: answer for answer in _firsts(readings.answers) if answer.forward_ns is not None}
     forward_ns, backward_ns = [], []
     for index, later in known.items():
         earlier = known.get(index - 1)
@@ -171,4 +171,4 @@ def _was_set(flight: Flight, index: int) -> bool:
 
 def _firsts(answers: Iterable[Answer]) -> Iterable[Answer]:
     """Return the first answer to each packet."""
-    return {answer.index: answer for answer in reversed(list(answers))}.values()
+    return {answer.place: answer for answer in reversed(list(answers))}.values()

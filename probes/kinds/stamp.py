@@ -40,6 +40,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -83,6 +84,8 @@ def _parse_class(value: Any) -> Any:
 
 class StampParams(PacketParams):
     """Parameters of a STAMP check."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # the key stands in it
 
     address: Annotated[
         HostPort,

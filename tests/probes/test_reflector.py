@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.reflector import SOURCES_MAX, RateLimit, Reflector, ReflectorOptions, serve_reflector
+from probes.stamp_codec import Question
+from probes.stamp_sessions import IDLE_S, SESSIONS_MAX, Sessions
 
 Serve = Callable[..., Awaitable[Reflector]]
 QUESTION = struct.pack(">IIIH", 7, 3_900_000_000, 1, 0x0001).ljust(44, b"\0")
@@ -194,3 +196,61 @@ def test_the_memory_is_bounded_and_forgets_the_longest_silent():
     assert len(limit) == SOURCES_MAX
     assert not limit.admits(str(SOURCES_MAX + 499), 0.0)
     assert limit.admits("0", 0.0)
+
+
+# -- sessions --------------------------------------------------------------------------------------------------------
+
+
+def question(number: int, ssid: int = 0, second: int = 1) -> bytes:
+    return struct.pack(">IIIHH", number, 3_900_000_000 + second, 1, 0x0001, ssid).ljust(44, b"\0")
+
+
+async def numbers(reflector: Reflector, *questions: bytes) -> list[int]:
+    """The reflector's own numbers, of one sender's questions."""
+    return [int.from_bytes(answer[:4], "big") for answer in await ask(reflector, *questions)]
+
+
+async def test_answers_are_numbered_by_session(serve):
+    reflector = await serve()
+    questions = [question(0, 7), question(2, 7), question(0, 8), question(5, 7), question(1, 8)]
+    assert await numbers(reflector, *questions) == [0, 1, 0, 2, 1]
+
+
+async def test_the_same_session_from_another_port_is_another(serve):
+    reflector = await serve()
+    assert await numbers(reflector, question(0, 7), question(1, 7)) == [0, 1]
+    assert await numbers(reflector, question(2, 7)) == [0]
+
+
+async def test_an_older_sender_that_begins_anew_from_the_same_port_is_a_new_session(serve):
+    """Without an SSID, as TWAMP Light has none; its first packet may come twice."""
+    reflector = await serve()
+    questions = [question(0), question(0), question(1), question(0, second=9), question(1, second=9)]
+    assert await numbers(reflector, *questions) == [0, 1, 2, 0, 1]
+
+
+async def test_a_twamp_light_question_of_41_octets_is_answered_by_its_layout(serve):
+    reflector = await serve()
+    (answer,) = await ask(reflector, question(3)[:41])
+    assert len(answer) == 41
+    assert answer[24:38] == question(3)[:14]
+    assert answer[40] == 64
+
+
+async def test_a_reflector_flags_tlvs_that_it_does_not_know(serve):
+    reflector = await serve()
+    location, padding = b"\x80\x02\x00\x04abcd", b"\x80\x01\x00\x02xy"
+    (answer,) = await ask(reflector, question(0) + location + padding)
+    assert answer[44:] == location + b"\0" + padding[1:]
+
+
+def test_sessions_are_bounded_in_number_and_in_time():
+    sessions = Sessions()
+    first = Question(4, (1, 2), 1, 1)
+    session = sessions.of("a", first, 0.0)
+    session.sent = 3
+    assert sessions.of("a", first, IDLE_S).sent == 3
+    assert sessions.of("a", first, 2 * IDLE_S + 0.1).sent == 0
+    for number in range(SESSIONS_MAX + 500):
+        sessions.of(number, first, 0.0)
+    assert len(sessions) == SESSIONS_MAX
