@@ -159,11 +159,25 @@ def reflector(
     listen: Annotated[str, typer.Option("--listen", help="Address and port.")] = "127.0.0.1:862",
     allow: Annotated[list[str] | None, typer.Option("--allow", help="Network that may ask (repeat).")] = None,
     rate: Annotated[int, typer.Option("--rate", min=1, help="Packets per second and source.")] = 1000,
+    stateless: Annotated[bool, typer.Option("--stateless", help="Do not count: no loss by direction.")] = False,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="Key of authenticated STAMP; or THONGSUOT_STAMP_KEY.")
+    ] = None,
+    throughput: Annotated[
+        str, typer.Option("--throughput", help="Address and TCP port for throughput tests, such as 127.0.0.1:8620.")
+    ] = "",
+    throughput_key_file: Annotated[
+        Path | None, typer.Option("--throughput-key-file", help="Their key; or THONGSUOT_THROUGHPUT_KEY.")
+    ] = None,
+    tests: Annotated[int, typer.Option("--tests", min=1, max=16, help="Throughput tests at once.")] = 1,
 ) -> None:
-    """Answer STAMP test packets (RFC 8762): the other end of the `stamp` probe."""
-    from monitor.cli_reflector import serve_until_stopped
+    """Answer STAMP test packets (RFC 8762), and throughput tests: the other end of `stamp` and `throughput`."""
+    from monitor.cli_reflector import Request, serve_until_stopped
 
-    serve_until_stopped(listen, allow or ["127.0.0.0/8", "::1/128"], rate)
+    allowed = allow or ["127.0.0.0/8", "::1/128"]
+    serve_until_stopped(
+        Request(listen, allowed, rate, stateless, key_file, throughput, throughput_key_file, tests), os.environ
+    )
 
 
 @app.command()

@@ -17,7 +17,7 @@ from typing import Final
 from probes.failures import TroubleError
 from probes.model import Failure
 from probes.reflector import LOOPBACK, Network, is_within
-from probes.throughput_transfer import Bounds, Flood, Threads, receive, send
+from probes.throughput_transfer import Bounds, Course, Flood, Threads, receive, send
 from probes.throughput_wire import PORT, VERSION, WAYS, Lines, Terms, nonce, proof, proves
 
 CONNECTIONS_MAX: Final = 32
@@ -187,10 +187,10 @@ class ThroughputServer:
             sock.close()
             raise
         if way == "forward":
-            received = await self._threads.run(receive, sock, bounds)
+            received = await self._threads.run(receive, sock, bounds, Course())
             await lines.write("RECEIVED", *map(str, received))
         else:
-            sent = await self._threads.run(send, sock, bounds)
+            sent = await self._threads.run(send, sock, bounds, Course())
             await lines.write("SENT", *map(str, sent))
 
 

@@ -9,12 +9,13 @@ it when the time is over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from probes.tcp_info import tcp_info
@@ -39,11 +40,25 @@ class Bounds(NamedTuple):
     bytes_max: int
 
 
+@dataclass(slots=True, eq=False)
+class Course:
+    """How far a thread has come, and whether it shall end.
+
+    Attributes:
+        moved_bytes: payload that was sent or received so far.
+        is_stopped: it shall end.
+
+    """
+
+    moved_bytes: int = 0
+    is_stopped: bool = False
+
+
 class Flood(Exception):  # noqa: N818 - it is not ours
     """The peer sent more than was agreed."""
 
 
-Work = Callable[[socket.socket, Bounds, threading.Event], T]
+Work = Callable[[socket.socket, Bounds, Course], T]
 
 
 class Threads:
@@ -51,34 +66,33 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="throughput")
-        self._running: set[threading.Event] = set()
+        self._running: set[Course] = set()
 
-    async def run(self, work: Work[T], sock: socket.socket, bounds: Bounds) -> T:
+    async def run(self, work: Work[T], sock: socket.socket, bounds: Bounds, course: Course) -> T:
         """Return what `work` gives; the socket is its own from now on. Raises what it raises."""
-        stop = threading.Event()
-        self._running.add(stop)
+        self._running.add(course)
 
         def owning() -> T:
             with sock:
-                return work(sock, bounds, stop)
+                return work(sock, bounds, course)
 
         future = self._pool.submit(owning)
         try:
             return await asyncio.wrap_future(future)
         finally:
-            self._running.discard(stop)
-            stop.set()
+            self._running.discard(course)
+            course.is_stopped = True
             if future.cancelled():
                 sock.close()  # it never began
 
     def close(self) -> None:
         """Tell every thread to end."""
-        for stop in self._running:
-            stop.set()
+        for course in self._running:
+            course.is_stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def send(sock: socket.socket, bounds: Bounds, stop: threading.Event) -> Sent:
+def send(sock: socket.socket, bounds: Bounds, course: Course) -> Sent:
     """Send payload within bounds, wait for it to arrive, and return what TCP says of it.
 
     Raises OSError.
@@ -89,18 +103,17 @@ def send(sock: socket.socket, bounds: Bounds, stop: threading.Event) -> Sent:
     meter = _Meter(sock)
     payload_bytes = 0
     end = time.monotonic() + bounds.duration_s
-    while not stop.is_set() and payload_bytes < bounds.bytes_max and time.monotonic() < end:
-        try:
+    while not course.is_stopped and payload_bytes < bounds.bytes_max and time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
             payload_bytes += sock.send(block[: bounds.bytes_max - payload_bytes])
-        except TimeoutError:
-            pass
+            course.moved_bytes = payload_bytes
         meter.look()
     sock.shutdown(socket.SHUT_WR)
-    _drain(sock, stop)
+    _drain(sock, course)
     return meter.sum_up(payload_bytes)
 
 
-def receive(sock: socket.socket, bounds: Bounds, stop: threading.Event) -> Received:
+def receive(sock: socket.socket, bounds: Bounds, course: Course) -> Received:
     """Take payload until the peer has ended or should long have, and count it.
 
     Raises OSError, Flood beyond what was agreed.
@@ -110,7 +123,7 @@ def receive(sock: socket.socket, bounds: Bounds, stop: threading.Event) -> Recei
     total = first_bytes = 0
     first = last = 0.0
     end = time.monotonic() + bounds.duration_s + DRAIN_S
-    while not stop.is_set() and time.monotonic() < end:
+    while not course.is_stopped and time.monotonic() < end:
         try:
             count = sock.recv_into(room, 0, socket.MSG_TRUNC)
         except TimeoutError:
@@ -121,6 +134,7 @@ def receive(sock: socket.socket, bounds: Bounds, stop: threading.Event) -> Recei
         if not total:
             first, first_bytes = last, count
         total += count
+        course.moved_bytes = total
         if total > bounds.bytes_max:
             raise Flood
     return Received(total, total - first_bytes, round((last - first) * 1e6))
@@ -161,9 +175,9 @@ class _Meter:
         )
 
 
-def _drain(sock: socket.socket, stop: threading.Event) -> None:
+def _drain(sock: socket.socket, course: Course) -> None:
     end = time.monotonic() + DRAIN_S
-    while time.monotonic() < end and not stop.is_set():
+    while time.monotonic() < end and not course.is_stopped:
         info = tcp_info(sock)
         if not info.unacked and not info.unsent_bytes:
             return
