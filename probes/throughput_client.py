@@ -87,8 +87,9 @@ class Session:
         data = Lines(await _dial(self._address, self._port))
         try:
             await data.write("DATA", self._token, way)
-            await data.read("GO")
-            sock = data.sock if way == "forward" else data.detach()
+            if way == "forward":
+                await data.read("GO")
+            sock = data.detach()
         except BaseException:
             data.close()
             raise

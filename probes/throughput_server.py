@@ -87,6 +87,11 @@ class ThroughputServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = asyncio.create_task(self._accept())
 
+    @property
+    def busy(self) -> bool:
+        """Say whether it has no time for another test."""
+        return len(self._tests) >= self._options.tests_max
+
     async def aclose(self) -> None:
         """Stop listening and end what runs."""
         tasks = [self._accepting, *self._tasks]
@@ -147,7 +152,7 @@ class ThroughputServer:
         if not proves(given, self._options.secret, "agent", ours, theirs, *terms.words()):
             self.counts.denied += 1
             await lines.write("DENIED")
-        elif len(self._tests) >= self._options.tests_max:
+        elif self.busy:
             self.counts.busy += 1
             await lines.write("BUSY")
         else:
@@ -180,18 +185,17 @@ class ThroughputServer:
             sock.close()
             raise TroubleError(Failure.PROTOCOL, "another direction's turn")
         bounds = Bounds(terms.duration_ms / 1000, terms.bytes_max)
+        if way == "backward":
+            sent = await self._threads.run(send, sock, bounds, Course())
+            await lines.write("SENT", *map(str, sent))
+            return
         try:
-            async with asyncio.timeout(LINE_WAIT_S):
-                await asyncio.get_running_loop().sock_sendall(sock, b"GO\n")
+            await asyncio.get_running_loop().sock_sendall(sock, b"GO\n")
         except BaseException:
             sock.close()
             raise
-        if way == "forward":
-            received = await self._threads.run(receive, sock, bounds, Course())
-            await lines.write("RECEIVED", *map(str, received))
-        else:
-            sent = await self._threads.run(send, sock, bounds, Course())
-            await lines.write("SENT", *map(str, sent))
+        received = await self._threads.run(receive, sock, bounds, Course())
+        await lines.write("RECEIVED", *map(str, received))
 
 
 async def serve_throughput(options: ServerOptions) -> ThroughputServer:

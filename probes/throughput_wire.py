@@ -12,7 +12,7 @@ A control connection, in ASCII, each line at most `LINE_MAX` octets with its new
 For each direction, forward first, A opens a data connection to the same port:
 
     A  DATA <token> <forward|backward>
-    S  GO
+    S  GO                                                only forward
 
 and then the sender of that direction sends payload, as long and as much as READY says, and closes its half.
 
