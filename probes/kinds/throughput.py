@@ -108,7 +108,7 @@ async def run(params: ThroughputParams, ctx: Context) -> Measurement:
         failure, message = classify(error, ctx.phases.current)
     finally:
         budget.spend(test.spent_bytes())
-        ctx.phases.end()
+    ctx.phases.end()
     found = _figures(params, test.ways, test.rtt_base_s)
     found["budget_left_bytes"] = budget.left(params.budget, time.time())
     if failure is None:
