@@ -170,13 +170,19 @@ def reflector(
         Path | None, typer.Option("--throughput-key-file", help="Their key; or THONGSUOT_THROUGHPUT_KEY.")
     ] = None,
     tests: Annotated[int, typer.Option("--tests", min=1, max=16, help="Throughput tests at once.")] = 1,
+    test_duration: Annotated[str, typer.Option("--test-duration", help="Of each direction, at the most.")] = "30s",
+    test_size: Annotated[str, typer.Option("--test-size", help="Of each direction, at the most.")] = "10GB",
 ) -> None:
     """Answer STAMP test packets (RFC 8762), and throughput tests: the other end of `stamp` and `throughput`."""
     from monitor.cli_reflector import Request, serve_until_stopped
 
     allowed = allow or ["127.0.0.0/8", "::1/128"]
     serve_until_stopped(
-        Request(listen, allowed, rate, stateless, key_file, throughput, throughput_key_file, tests), os.environ
+        Request(
+            *(listen, allowed, rate, stateless, key_file),
+            *(throughput, throughput_key_file, tests, test_duration, test_size),
+        ),
+        os.environ,
     )
 
 

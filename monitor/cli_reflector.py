@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.cli import NOT_MEASURED, WRONG_USE, fail, say
-from probes.reflector import ReflectorOptions, serve_reflector
+from probes.reflector import Network, ReflectorOptions, serve_reflector
 from probes.shared_key import key_bytes
 from probes.throughput_server import ServerOptions, serve_throughput
+from probes.units import parse_duration, parse_size
 
 KEY_FILE_LIMIT_BYTES = 4096
 
@@ -27,6 +28,7 @@ class Request(NamedTuple):
         stateless: answers are not counted.
         key_file, throughput_key_file: where the keys stand, unless in the environment.
         tests: throughput tests at once.
+        test_duration, test_size: of each direction of one, at the most, as they are written.
 
     """
 
@@ -38,28 +40,16 @@ class Request(NamedTuple):
     throughput: str
     throughput_key_file: Path | None
     tests: int
+    test_duration: str
+    test_size: str
 
 
 def serve_until_stopped(request: Request, environ: Mapping[str, str]) -> None:
     """Answer until SIGTERM or SIGINT, then say how many were answered and refused."""
     try:
         allow = tuple(ipaddress.ip_network(network) for network in request.allow)
-        host, port = _address(request.listen)
-        options = ReflectorOptions(
-            host=host,
-            port=port,
-            allow=allow,
-            rate_limit_pps=float(request.rate),
-            is_stateful=not request.stateless,
-            secret=_key(request.key_file, environ.get("THONGSUOT_STAMP_KEY", "")),
-        )
-        server = None
-        if request.throughput:
-            host, port = _address(request.throughput)
-            secret = _key(request.throughput_key_file, environ.get("THONGSUOT_THROUGHPUT_KEY", ""))
-            if not secret:
-                fail(WRONG_USE, "throughput tests need a key: --throughput-key-file or THONGSUOT_THROUGHPUT_KEY")
-            server = ServerOptions(secret=secret, host=host, port=port, allow=allow, tests_max=request.tests)
+        options = _reflector(request, allow, environ.get("THONGSUOT_STAMP_KEY", ""))
+        server = _server(request, allow, environ.get("THONGSUOT_THROUGHPUT_KEY", "")) if request.throughput else None
     except ValueError as error:
         fail(WRONG_USE, str(error))
     except OSError as error:
@@ -69,6 +59,34 @@ def serve_until_stopped(request: Request, environ: Mapping[str, str]) -> None:
     except OSError as error:
         also = f" or {request.throughput}" if request.throughput else ""
         fail(NOT_MEASURED, f"cannot listen on {request.listen}{also}: {error.strerror}")
+
+
+def _reflector(request: Request, allow: tuple[Network, ...], key: str) -> ReflectorOptions:
+    host, port = _address(request.listen)
+    return ReflectorOptions(
+        host=host,
+        port=port,
+        allow=allow,
+        rate_limit_pps=float(request.rate),
+        is_stateful=not request.stateless,
+        secret=_key(request.key_file, key),
+    )
+
+
+def _server(request: Request, allow: tuple[Network, ...], key: str) -> ServerOptions:
+    host, port = _address(request.throughput)
+    secret = _key(request.throughput_key_file, key)
+    if not secret:
+        raise ValueError("throughput tests need a key: --throughput-key-file or THONGSUOT_THROUGHPUT_KEY")
+    return ServerOptions(
+        secret=secret,
+        host=host,
+        port=port,
+        allow=allow,
+        duration_max_s=parse_duration(request.test_duration),
+        bytes_max=parse_size(request.test_size),
+        tests_max=request.tests,
+    )
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -19,6 +19,9 @@ from probes.packet_flight import CLOCK_STEP_NS, Flight
 from probes.stamp_codec import ErrorEstimate, Reflection, decode_error
 from probes.stamp_tlv import NOTHING_TOLD, Told
 
+FURTHER_MAX = 300
+"""How many answers beyond the first to their packets are looked at."""
+
 _SECOND_NS = 1e9
 
 
@@ -58,6 +61,8 @@ class Readings:
     """
 
     __slots__ = (
+        "_answered",
+        "_further",
         "answers",
         "dscp_backward",
         "dscp_forward",
@@ -75,6 +80,8 @@ class Readings:
         self.is_stateful = is_stateful
         self.own_error = 0
         self.answers: list[Answer] = []
+        self._answered: set[int] = set()
+        self._further = 0
         self.estimate: ErrorEstimate | None = None
         self.is_utc = True
         self.unauthentic = 0
@@ -86,6 +93,11 @@ class Readings:
         self, index: int, reflection: Reflection, sent_ns: int, round_trip_ns: int | None, told: Told = NOTHING_TOLD
     ) -> None:
         """Take an answer; `round_trip_ns` is T4 − T1, None when its other times are not to be believed."""
+        if index in self._answered:
+            self._further += 1
+            if self._further > FURTHER_MAX:
+                return
+        self._answered.add(index)
         self.estimate = estimate = reflection.estimate
         if estimate.is_ptp or not estimate.is_synchronised:
             self.is_utc = False

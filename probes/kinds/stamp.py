@@ -166,6 +166,7 @@ def _told(params: StampParams, flight: Flight, readings: Readings) -> dict[str, 
     samples |= variation_figures(readings, flight)
     if readings.dscp_forward is not None:
         samples["dscp_forward"] = readings.dscp_forward
+        samples["dscp_refused"] = int(readings.is_dscp_refused)
     if readings.dscp_backward is not None:
         samples["dscp_backward"] = readings.dscp_backward
     return samples
@@ -199,6 +200,7 @@ PROBE = Probe(
         "clocks_error_s": "how far both clocks may be off together, seconds; only when both follow UTC",
         "dscp_forward": "DSCP with which packets arrived at the far end; only with `dscp`",
         "dscp_backward": "DSCP with which answers arrived here; only with `dscp`",
+        "dscp_refused": "1 when the far end would not answer with that DSCP, else 0; only with `dscp`",
         "residence_mean_s": "mean time that the reflector held a packet, seconds",
         "reflector_synchronised": "1 when the reflector's clock follows UTC by an outside source, else 0",
         "reflector_error_s": "how far the reflector's clock may be off by its own estimate, seconds",

@@ -53,6 +53,7 @@ def failure_of(kind: str, port: str, **params: object) -> Failure | None:
         (["--listen", "127.0.0.1:0", "--throughput", "127.0.0.1:0"], WRONG_USE, "need a key"),
         (["--listen", "127.0.0.1:0", "--key-file", "/nonexistent"], WRONG_USE, "cannot read the key"),
         (["--listen", "127.0.0.1:0", "--key-file", os.devnull], WRONG_USE, "a key has 8 to 1024 octets, not 0"),
+        (["--listen", "127.0.0.1:0", "--allow", "10.0.0.1/8"], WRONG_USE, "has host bits set"),
         (["--listen", "192.0.2.1:0"], NOT_MEASURED, "cannot listen"),
     ],
 )

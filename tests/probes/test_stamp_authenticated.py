@@ -43,10 +43,8 @@ def signed_reflection(request: Request, key: str = KEY) -> bytes:
 @pytest.mark.parametrize("params", [{}, {"size": 112}, {"size": 1400}, {"dscp": "EF"}, {"size": 113, "count": 1}])
 async def test_both_ends_of_ours_authenticate(resources, params):
     reflector = await serve_reflector(ReflectorOptions(port=0, secret=KEY.encode()))
-    address = f"127.0.0.1:{reflector.port}"
-    found = await measure(
-        "stamp", resources, **{"address": address, "count": 3, "spacing": "5ms", "key": KEY, **params}
-    )
+    params = {"count": 3, "spacing": "5ms", **params}
+    found = await measure("stamp", resources, address=f"127.0.0.1:{reflector.port}", key=KEY, **params)
     await reflector.aclose()
     assert found.failure is None
     assert found.samples["received"] == reflector.counts.answered == params["count"]

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
 from pydantic import ValidationError
 
 from monitor.oneshot import prepare, run_once
@@ -79,6 +80,25 @@ async def test_both_directions_on_loopback(resources, serve, host):
         assert 0.2 <= samples[f"{way}_s"] < 5
         used += samples[f"transferred_{way}_bytes"] + samples[f"resent_{way}_bytes"]
     assert samples["budget_left_bytes"] == pytest.approx(1e12 - used, abs=2e6)
+    assert server.counts.tested == 1
+
+
+def test_under_uvloop_too():
+    async def both() -> tuple[Measurement, ThroughputServer]:
+        opened = Resources()
+        server = await serve_throughput(ServerOptions(secret=KEY.encode(), port=0))
+        broken_off = asyncio.create_task(try_out(opened, of(server), direction="backward", duration="5s"))
+        while not server.busy:
+            await asyncio.sleep(0.005)
+        broken_off.cancel()
+        await asyncio.gather(broken_off, return_exceptions=True)
+        found = await try_out(opened, of(server))
+        await opened.aclose()
+        await server.aclose()
+        return found, server
+
+    found, server = uvloop.run(both())
+    assert found.failure is None
     assert server.counts.tested == 1
 
 
