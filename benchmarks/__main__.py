@@ -58,6 +58,12 @@ def snmp() -> Iterable[Row]:
     return module.measure()
 
 
+def throughput() -> Iterable[Row]:
+    from benchmarks import throughput as module
+
+    return module.measure(3.0)
+
+
 BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "cpu": checks.cpu_per_check,
     "lateness": checks.lateness,
@@ -71,6 +77,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "databases": databases,
     "cold": checks.cold_start,
     "snmp": snmp,
+    "throughput": throughput,
 }
 
 

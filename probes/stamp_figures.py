@@ -104,7 +104,11 @@ class Readings:
         forward_ns = backward_ns = None
         if round_trip_ns is not None:
             forward_ns, backward_ns = reflection.t2_ns - sent_ns, sent_ns + round_trip_ns - reflection.t3_ns
-        self.answers.append(Answer(index, reflection.number, forward_ns, backward_ns, told.received))
+        # Counters are this session's when they agree with its numbers; others count they alone know what.
+        received = told.received if told.sent == reflection.number + 1 else None
+        if received is not None or reflection.number != index:
+            self.is_stateful = True
+        self.answers.append(Answer(index, reflection.number, forward_ns, backward_ns, received))
 
     def take_classes(self, asked: int, told: Told, arrived: int | None) -> None:
         """Take with which DSCP a question came there (as told) and its answer arrived here."""

@@ -127,9 +127,9 @@ class StampSocket(PacketSocket):
                 round_trip_ns = round(rtt_s * 1e9)
         base = base_bytes(secret)
         told = decode_tlvs(packet[base:], packet[:4], secret) if len(packet) > base else NOTHING_TOLD
+        was_known = readings.is_stateful
         readings.take(index, reflection, flight.stamps[index].wall_ns, round_trip_ns, told)
-        if not readings.is_stateful and (told.received is not None or reflection.number != index):
-            readings.is_stateful = True
+        if readings.is_stateful and not was_known:
             self._remember_state(flight.destination)
         if self._manner.dscp is not None and counts:
             readings.take_classes(self._manner.dscp, told, self._dscp_in(control))

@@ -82,7 +82,7 @@ class Threads:
         finally:
             self._running.discard(course)
             course.is_stopped = True
-            if future.cancelled():
+            if future.cancel():
                 sock.close()  # it never began
 
     def close(self) -> None:

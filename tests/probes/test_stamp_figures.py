@@ -46,6 +46,15 @@ def test_no_numbers_make_a_loss_that_is_none(answers):
     assert all(0 <= ratio <= 1 for ratio in loss_figures(readings).values())
 
 
+@pytest.mark.parametrize("told", [Told(received=0, sent=0), Told(received=9_000, sent=8_000), Told(received=2, sent=1)])
+def test_counters_of_something_else_do_not_make_a_stateless_reflector_a_counting_one(told):
+    readings = Readings(1, is_stateful=False)
+    for place in (1, 2, 4):
+        readings.take(place, reflection(place), 0, None, told)
+    assert not readings.is_stateful
+    assert loss_figures(readings) == {}
+
+
 def test_a_far_end_that_repeats_itself_takes_no_more_than_so_much_memory():
     readings = Readings(1, is_stateful=False)
     for number in range(10_000):
