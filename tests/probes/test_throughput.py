@@ -136,7 +136,7 @@ async def test_a_link_with_a_rate_and_a_queue_shows_the_rate_what_was_sent_again
         with network.inside("server"):
             await serve(host=SERVER, port=PORT, allow=(ipaddress.ip_network("10.9.0.0/24"),))
         with network.inside("client"):
-            found = await try_out(resources, f"{SERVER}:{PORT}", duration="1500ms", bandwidth="8Mbit/s", timeout_s=10)
+            found = await try_out(resources, f"{SERVER}:{PORT}", duration="1s", bandwidth="8Mbit/s", timeout_s=10)
     assert found.failure is None
     samples = found.samples
     assert truth.forward.dropped > 0
@@ -212,7 +212,8 @@ async def test_a_busy_server_is_waited_for(resources, serve):
     server = await serve()
     other = Resources()
     long, short = await asyncio.gather(
-        try_out(other, of(server), duration="600ms"), try_out(resources, of(server), direction="forward")
+        try_out(other, of(server), duration="400ms", direction="forward"),
+        try_out(resources, of(server), direction="forward"),
     )
     await other.aclose()
     assert (long.failure, short.failure) == (None, None)
@@ -223,7 +224,7 @@ async def test_a_busy_server_is_waited_for(resources, serve):
 async def test_a_server_that_stays_busy_is_nobodys_fault(resources, serve):
     server = await serve()
     other = Resources()
-    long = asyncio.create_task(try_out(other, of(server), duration="2s", direction="forward"))
+    long = asyncio.create_task(try_out(other, of(server), duration="1500ms", direction="forward"))
     while not server.busy:
         await asyncio.sleep(0.005)
     found = await try_out(resources, of(server), timeout_s=2.0, direction="forward")
