@@ -131,6 +131,5 @@ async def _serve(options: ReflectorOptions, tests: ServerOptions | None) -> None
     if server is not None:
         await server.aclose()
         told = server.counts
-        say(
-            f"tested {told.tested}, refused {told.refused}, denied {told.denied}, busy {told.busy}, failed {told.failed}"
-        )
+        turned_away = f"refused {told.refused}, denied {told.denied}, busy {told.busy}, failed {told.failed}"
+        say(f"tested {told.tested}, {turned_away}")

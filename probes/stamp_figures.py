@@ -61,7 +61,6 @@ class Readings:
     """
 
     __slots__ = (
-        "_answered",
         "_further",
         "answers",
         "dscp_backward",
@@ -80,7 +79,6 @@ class Readings:
         self.is_stateful = is_stateful
         self.own_error = 0
         self.answers: list[Answer] = []
-        self._answered: set[int] = set()
         self._further = 0
         self.estimate: ErrorEstimate | None = None
         self.is_utc = True
@@ -90,14 +88,20 @@ class Readings:
         self.is_dscp_refused = False
 
     def take(
-        self, index: int, reflection: Reflection, sent_ns: int, round_trip_ns: int | None, told: Told = NOTHING_TOLD
+        self,
+        index: int,
+        reflection: Reflection,
+        sent_ns: int,
+        round_trip_ns: int | None,
+        told: Told = NOTHING_TOLD,
+        *,
+        is_first: bool = True,
     ) -> None:
         """Take an answer; `round_trip_ns` is T4 − T1, None when its other times are not to be believed."""
-        if index in self._answered:
+        if not is_first:
             self._further += 1
             if self._further > FURTHER_MAX:
                 return
-        self._answered.add(index)
         self.estimate = estimate = reflection.estimate
         if estimate.is_ptp or not estimate.is_synchronised:
             self.is_utc = False
@@ -140,9 +144,11 @@ def loss_figures(readings: Readings) -> dict[str, float]:
 
 def delay_figures(readings: Readings, error_max: float) -> dict[str, float]:
     """Return the one-way delays of which the error of both clocks is at most the share `error_max`."""
-    own = decode_error(readings.own_error)
     estimate = readings.estimate
-    if estimate is None or not readings.is_utc or not own.is_synchronised:
+    if estimate is None or not readings.is_utc:
+        return {}
+    own = decode_error(readings.own_error)
+    if not own.is_synchronised:
         return {}
     if own.error_s is None or estimate.error_s is None:
         return {}

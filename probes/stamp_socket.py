@@ -21,7 +21,15 @@ from probes.packet_socket import Control, PacketSocket, ask_for_reports, reports
 from probes.stamp_clock import ClockQuality
 from probes.stamp_codec import base_bytes, decode_reflection, encode_question, is_authentic, to_ntp
 from probes.stamp_figures import Readings
-from probes.stamp_tlv import CLASS_BYTES, COUNTERS_BYTES, HMAC_BYTES, NOTHING_TOLD, decode_tlvs, encode_tlvs
+from probes.stamp_tlv import (
+    CLASS_BYTES,
+    COUNTERS_BYTES,
+    HMAC_BYTES,
+    decode_counters,
+    decode_tlvs,
+    encode_counters,
+    encode_tlvs,
+)
 
 KEY_BYTES: Final = 12
 STATEFUL_MAX: Final = 10_000
@@ -70,6 +78,9 @@ class StampSocket(PacketSocket):
         self._family = socket.AddressFamily(sock.family)
         self._clock = clock or ClockQuality()
         self._manner = manner
+        self._is_plain = manner.dscp is None and not manner.secret
+        self._base_bytes = base_bytes(manner.secret)
+        self._usual_bytes = manner.usual_bytes()
         self._ssid = int.from_bytes(os.urandom(2), "big")
         self._stateful: OrderedDict[tuple[Any, ...], None] = OrderedDict()
         ask_for_reports(sock)
@@ -87,9 +98,11 @@ class StampSocket(PacketSocket):
         readings: Readings = flight.extras
         manner, size = self._manner, flight.size
         readings.own_error = error = self._clock.error_estimate()
-        tlvs = encode_tlvs(
-            index, manner.dscp, size >= manner.usual_bytes(), size - base_bytes(manner.secret), manner.secret
-        )
+        if self._is_plain and size == self._usual_bytes:
+            tlvs = encode_counters(index)
+        else:
+            room = size - self._base_bytes
+            tlvs = encode_tlvs(index, manner.dscp, size >= self._usual_bytes, room, manner.secret)
         seconds, fraction = to_ntp(time.time_ns())
         while True:
             fraction = fraction & ~_RANDOM_MASK | int.from_bytes(os.urandom(2), "big") & _RANDOM_MASK
@@ -114,21 +127,20 @@ class StampSocket(PacketSocket):
             readings.unauthentic += 1
             self.ignored += 1
             return
-        believed = len(flight.held_ns)
-        counts = self.answered(reflection.key, source, received_ns, None, reflection.residence_ns) is not None
+        believed, residence_ns = len(flight.held_ns), reflection.residence_ns
+        counts = self.answered(reflection.key, source, received_ns, None, residence_ns) is not None
         rtt_s = flight.rtt_s[index]
         if rtt_s is None:
             return  # too late to be an answer
         round_trip_ns = None
-        if counts and reflection.t2_ns:
-            if len(flight.held_ns) > believed:
-                round_trip_ns = round(rtt_s * 1e9) + reflection.residence_ns
-            elif reflection.residence_ns == 0:
-                round_trip_ns = round(rtt_s * 1e9)
-        base = base_bytes(secret)
-        told = decode_tlvs(packet[base:], packet[:4], secret) if len(packet) > base else NOTHING_TOLD
+        if counts and reflection.t2_ns and (residence_ns == 0 or len(flight.held_ns) > believed):
+            round_trip_ns = round(rtt_s * 1e9) + residence_ns
+        if self._is_plain:
+            told = decode_counters(packet, self._base_bytes)
+        else:
+            told = decode_tlvs(packet[self._base_bytes :], packet[:4], secret)
         was_known = readings.is_stateful
-        readings.take(index, reflection, flight.stamps[index].wall_ns, round_trip_ns, told)
+        readings.take(index, reflection, flight.stamps[index].wall_ns, round_trip_ns, told, is_first=counts)
         if readings.is_stateful and not was_known:
             self._remember_state(flight.destination)
         if self._manner.dscp is not None and counts:

@@ -34,6 +34,9 @@ TLVS_MAX: Final = 16
 
 _HEAD: Final = struct.Struct(">BBH")
 _COUNTERS: Final = struct.Struct(">III")
+_TWO_COUNTERS: Final = struct.Struct(">II")
+_COUNTERS_TLV: Final = struct.Struct(">BBHIII")
+_COUNTERS_UNDERSTOOD: Final = b"\0\x05\0\x0c"
 _LENGTHS: Final = {TIMESTAMP_INFORMATION: 4, CLASS_OF_SERVICE: 4, DIRECT_MEASUREMENT: 12, HMAC: 16}
 _BY_NTP, _FREE_RUNNING, _BY_SOFTWARE = 1, 5, 2  # section 4.3, tables 6 and 7
 
@@ -86,6 +89,19 @@ def encode_tlvs(number: int, dscp: int | None, counts: bool, size: int, secret: 
         tlvs += _HEAD.pack(UNRECOGNISED, HMAC, 16) + digest(secret, number.to_bytes(4, "big") + tlvs)
     room = size - len(tlvs) - HEAD_BYTES
     return tlvs if room < 0 else tlvs + _HEAD.pack(UNRECOGNISED, EXTRA_PADDING, room) + bytes(room)
+
+
+def encode_counters(number: int) -> bytes:
+    """Return what `encode_tlvs` does for counters alone: what most packets have, and quicker."""
+    return _COUNTERS_TLV.pack(UNRECOGNISED, DIRECT_MEASUREMENT, 12, number + 1 & 0xFFFF_FFFF, 0, 0)
+
+
+def decode_counters(packet: bytes, place: int) -> Told:
+    """Return what a reflector's first TLV, at that place of its packet, says if it is of counters alone."""
+    if len(packet) < place + COUNTERS_BYTES or packet[place : place + HEAD_BYTES] != _COUNTERS_UNDERSTOOD:
+        return NOTHING_TOLD
+    received, sent = _TWO_COUNTERS.unpack_from(packet, place + HEAD_BYTES + 4)
+    return Told(None, None, received, sent)
 
 
 def decode_tlvs(tail: bytes, number: bytes, secret: bytes) -> Told:

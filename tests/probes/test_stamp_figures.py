@@ -58,7 +58,7 @@ def test_counters_of_something_else_do_not_make_a_stateless_reflector_a_counting
 def test_a_far_end_that_repeats_itself_takes_no_more_than_so_much_memory():
     readings = Readings(1, is_stateful=False)
     for number in range(10_000):
-        readings.take(0, reflection(number), 0, None)
+        readings.take(0, reflection(number), 0, None, is_first=number == 0)
     readings.take(1, reflection(1), 0, None)
     assert len(readings.answers) == 1 + FURTHER_MAX + 1
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from probes.stamp_tlv import (
     Arrival,
     answer_tlvs,
+    decode_counters,
     decode_tlvs,
+    encode_counters,
     encode_tlvs,
     flag_forged,
     has_tlvs,
@@ -84,6 +86,14 @@ def test_what_a_sender_reads():
 def test_tlvs_that_were_not_understood_say_nothing():
     question = encode_tlvs(9, 46, counts=True, size=60, secret=b"")
     assert decode_tlvs(question, NUMBER, b"") == (None, None, None, None)
+
+
+@given(st.integers(0, 2**32 - 1), st.binary(max_size=40))
+def test_the_quick_way_for_counters_alone_is_the_same(number, tail):
+    assert encode_counters(number) == encode_tlvs(number, None, counts=True, size=16, secret=b"")
+    answer, _ = answer_tlvs(encode_counters(number), ARRIVAL, number, b"")
+    assert decode_counters(bytes(44) + answer, 44) == decode_tlvs(answer, NUMBER, b"") == (None, None, 6, 4)
+    assert decode_counters(bytes(44) + tail, 44).received in (None, decode_tlvs(tail, NUMBER, b"").received)
 
 
 def test_an_hmac_stands_behind_all_but_the_padding():
