@@ -10,16 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from config.model import Inventory
-
-FINE, NOT_FINE, WRONG_USE, NOT_MEASURED = 0, 1, 2, 3
+from monitor.cli_base import NOT_MEASURED, WRONG_USE, Config, Json, fail, load_inventory, run, say
+from monitor.cli_db import db_app
 
 app = typer.Typer(
     name="thongsuot",
@@ -29,54 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-db_app = typer.Typer(help="Migrations and care of the store.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-
-
-def _default_config() -> Path:
-    return Path(os.environ.get("THONGSUOT_CONFIG", "thongsuot.d"))
-
-
-Config = Annotated[
-    Path,
-    typer.Option("--config", "-c", help="Directory of the configuration.", default_factory=_default_config),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else.")]
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def fail(status: int, *lines: str) -> NoReturn:
-    """End with that exit status, saying why on standard error."""
-    for line in lines:
-        print(line, file=sys.stderr)  # noqa: T201 - this is what the command line is for
-    raise typer.Exit(status)
-
-
-def say(line: str) -> None:
-    """Print one line on standard output."""
-    print(line)  # noqa: T201 - this is what the command line is for
-
-
-def load_inventory(directory: Path) -> Inventory:
-    """Load the configuration, or end with all its problems and exit status 2."""
-    from config.errors import ConfigError
-    from config.loader import load
-
-    try:
-        return load(directory, environ=os.environ)
-    except ConfigError as error:
-        fail(WRONG_USE, *(str(problem) for problem in error.problems))
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on uvloop."""
-    import uvloop
-
-    return uvloop.run(main)
 
 
 @app.command()
@@ -378,66 +332,3 @@ def reload(config: Config) -> None:
     from monitor.cli_config import reload_monitor
 
     raise typer.Exit(reload_monitor(load_inventory(config).settings.listen))
-
-
-@db_app.command("upgrade")
-def db_upgrade(config: Config) -> None:
-    """Bring the store's schema up to date."""
-    from monitor.cli_transfer import upgrade_store
-
-    raise typer.Exit(run(upgrade_store(load_inventory(config).settings.store)))
-
-
-@db_app.command("check")
-def db_check(config: Config) -> None:
-    """Check the store's schema and integrity, and its rollups against what they are made of."""
-    from monitor.cli_transfer import check_store
-
-    raise typer.Exit(run(check_store(load_inventory(config).settings.store)))
-
-
-@db_app.command("rebuild")
-def db_rebuild(
-    config: Config,
-    from_: Annotated[str | None, typer.Option("--from", help="Start; default: as far as raw results reach.")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="End; it does not belong to the period.")] = None,
-) -> None:
-    """Count rollups again from raw results."""
-    from monitor.cli_transfer import rebuild_rollups
-
-    raise typer.Exit(run(rebuild_rollups(load_inventory(config).settings, from_, to)))
-
-
-@db_app.command("backup")
-def db_backup(file: Annotated[Path, typer.Argument(help="Where to write the copy.")], config: Config) -> None:
-    """Copy the store while it is in use."""
-    from monitor.cli_transfer import backup_store
-
-    raise typer.Exit(run(backup_store(load_inventory(config).settings.store, file)))
-
-
-@db_app.command("restore")
-def db_restore(file: Annotated[Path, typer.Argument(help="A copy that `db backup` made.")], config: Config) -> None:
-    """Put a copy into the store, which must be empty."""
-    from monitor.cli_transfer import restore_store
-
-    raise typer.Exit(run(restore_store(load_inventory(config).settings.store, file)))
-
-
-@db_app.command("copy")
-def db_copy(
-    source: Annotated[str, typer.Argument(help="Address of the store: sqlite:///path or postgresql://…")],
-    target: Annotated[str, typer.Argument(help="Address of an empty database.")],
-) -> None:
-    """Copy a whole store into an empty database of either kind, and verify it."""
-    from monitor.cli_transfer import copy_to
-
-    raise typer.Exit(run(copy_to(source, target)))
-
-
-@db_app.command("vacuum")
-def db_vacuum(config: Config) -> None:
-    """Give back the space of what was deleted."""
-    from monitor.cli_transfer import vacuum_store
-
-    raise typer.Exit(run(vacuum_store(load_inventory(config).settings.store)))

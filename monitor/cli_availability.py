@@ -14,7 +14,7 @@ from alerts.availability import Availability
 from config.model import Inventory
 from monitor.availability import UnknownTargetError, availability_from_results
 from monitor.availability_lines import compared_lines, figure_lines, outage_lines, signed_line, together_lines
-from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, load_inventory, say
+from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, load_inventory, say
 from monitor.result_json import ResultError, read_results
 from monitor.times import parse_span_ms, parse_time_ms
 from monitor.together import PROGRAMME, By, Facts, of_agency, together

@@ -14,7 +14,7 @@ from config import imports
 from config.errors import ConfigError
 from config.imports.translation import ForeignError
 from config.loader import load
-from monitor.cli import FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import FINE, NOT_MEASURED, WRONG_USE, fail, say
 
 FOREIGN_LIMIT_BYTES = 16 << 20
 

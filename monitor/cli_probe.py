@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from alerts.model import Result, State
-from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.jobs import Job
 from monitor.logs import set_up_logs
 from monitor.oneshot import WrongUseError, prepare

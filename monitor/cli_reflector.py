@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from monitor.cli import NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import NOT_MEASURED, WRONG_USE, fail, say
 from probes.reflector import Network, ReflectorOptions, serve_reflector
 from probes.shared_key import key_bytes
 from probes.throughput_server import ServerOptions, serve_throughput

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from config.rules import rules_of
-from monitor.cli import FINE, NOT_MEASURED, WRONG_USE, fail, load_inventory, say
+from monitor.cli_base import FINE, NOT_MEASURED, WRONG_USE, fail, load_inventory, say
 from monitor.replay import event_json, replay
 from monitor.result_json import ResultError, read_results
 from monitor.times import parse_time_ms

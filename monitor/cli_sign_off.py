@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from config.model import Inventory
-from monitor.cli import FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.times import parse_span_ms
 
 

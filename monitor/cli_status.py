@@ -11,7 +11,7 @@ import orjson
 
 from alerts.model import State
 from alerts.periods import utc_text
-from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, fail, say
+from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, fail, say
 from monitor.queries import Queries
 from monitor.store import StoreError
 from monitor.store.sizes import Forecast

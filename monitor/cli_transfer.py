@@ -11,7 +11,7 @@ from typing import Any
 
 from alerts.periods import utc_text
 from config.model import Inventory, Settings
-from monitor.cli import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.result_json import ResultError, read_results, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum

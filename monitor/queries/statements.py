@@ -137,7 +137,8 @@ SIGNED_FIGURES = text(
 
 LOSS_OF_CHECKS = text(
     "SELECT check_no, start_ms - start_ms % :span AS at_ms, sum(loss_sum_ppm) AS loss_sum_ppm, "
-    "sum(loss_count) AS loss_count FROM rollups_5m WHERE check_no IN :numbers AND start_ms >= :start AND start_ms < :end AND loss_count > 0 "
+    "sum(loss_count) AS loss_count FROM rollups_5m "
+    "WHERE check_no IN :numbers AND start_ms >= :start AND start_ms < :end AND loss_count > 0 "
     "GROUP BY 1, 2 ORDER BY 1, 2"
 ).bindparams(bindparam("numbers", expanding=True, type_=Integer))
 """The packet loss of some checks in a window, added up over `span` milliseconds each, check by check, oldest first."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from monitor.cli import NOT_MEASURED, WRONG_USE, app
+from monitor.cli import app
+from monitor.cli_base import NOT_MEASURED, WRONG_USE
 from monitor.oneshot import prepare, run_once
 from probes.model import Failure
 
