@@ -87,7 +87,7 @@ def _plainly(error: ValidationError, kind: str) -> str:
     """Say in one line per problem what is wrong, without echoing values: one of them may be a secret."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(str(part) for part in problem["loc"])
+        where = ".".join(str(part) for part in problem["loc"]) or kind
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             text = f"the kind {kind} has no such parameter"
