@@ -7,6 +7,12 @@ are RE2: no pattern can take exponential time on a hostile body.
 
 A condition that cannot be evaluated (the body is not JSON, a path leads nowhere) has failed, whichever way
 round it is written. A JSON null counts as absent, unless the condition itself speaks of `null`.
+
+A figure that compares a run with one before it (`growth_bytes`, `flaps`, `in_bps`, `route_changed`) is not a number
+while there is nothing to compare with: in the first run after a start, and after a counter began anew. Not a number is
+neither more nor less than anything, nor equal to it, so that `in_bps > 1e9` and `in_bps < 1e3` are both false and a
+restart of the monitor makes no alarm; `in_bps != 0.0` and `!(in_bps > 0.0)` would be true of it. A figure that the run
+could not measure at all is absent as ever, and its condition has failed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Protocol
 from probes.database_memory import Memory
 from probes.database_params import Replication, Role, RuleState
 from probes.failures import TroubleError
-from probes.model import Context, Failure, Measurement
+from probes.model import INCOMPARABLE, Context, Failure, Measurement
 from probes.tcp_facts import StreamFacts
 
 
@@ -66,6 +66,9 @@ GROWTH_SAMPLES = {
     "daily_growth_bytes": "growth per day over the last day, or since the monitor was started, in bytes; from ten "
     "minutes on",
 }
+COMPARED = ("growth_bytes", "daily_growth_bytes")
+"""Samples that need an earlier run."""
+
 FRESHNESS_SAMPLES = {"freshness_s": "age of the newest data by the server's clock, in seconds"}
 IN_STEP_SAMPLES = {
     "in_step_s": "time of asking the other database, in seconds",
@@ -170,7 +173,9 @@ def judge_gap(here: float | None, there: float | None, rule: GapRule, other: str
 def note_size(size_bytes: float, memory: Memory, findings: Findings) -> None:
     """Say how large the data is and how it grows."""
     findings.samples["size_bytes"] = size_bytes
-    findings.samples.update(memory.growth.add(time.monotonic(), size_bytes))
+    growth = memory.growth.add(time.monotonic(), size_bytes)
+    findings.samples.update(growth)
+    findings.facts.update((name, INCOMPARABLE) for name in COMPARED if name not in growth)
 
 
 def figure_of(text: str | None) -> float | None:

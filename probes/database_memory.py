@@ -1,7 +1,7 @@
 """What a check of a database remembers between its runs: the role, the size, and, if it is told to, its session.
 
-All of it is in the process's resources, bounded, and found by the check's own parameters: two checks with the same
-parameters share what they remember, and never a session at the same time.
+All of it is in the process's resources, and bounded. Role and size are the check's own (`run_memory`); an idle session
+is found by all parameters: two checks with the same ones may use it in turn, and never at the same time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import Any, Protocol, TypeVar
 from probes.database_params import SessionUse
 from probes.failures import TroubleError
 from probes.model import Context, Failure
-
-MEMORIES_LIMIT = 20_000
-"""How many checks are remembered; beyond, the one that ran longest ago is forgotten."""
+from probes.run_memory import LastRun, last_run
 
 SESSIONS_LIMIT = 2000
 """How many idle sessions are kept; beyond, the one that was used longest ago is closed."""
@@ -71,24 +69,12 @@ class Memory:
     growth: Growth = field(default_factory=Growth)
 
 
-class Memories:
-    """The process's memories, those that were used longest ago forgotten."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, Memory] = OrderedDict()
-
-    def get(self, key: Hashable) -> Memory:
-        """Return the memory under a key."""
-        memory = self._known.setdefault(key, Memory())
-        self._known.move_to_end(key)
-        if len(self._known) > MEMORIES_LIMIT:
-            self._known.popitem(last=False)
-        return memory
-
-
-def memory_of(ctx: Context, key: Hashable) -> Memory:
-    """Return what a check remembers; its key is the kind and the parameters."""
-    return ctx.resources.get(Memories, Memories).get(key)
+def memory_of(ctx: Context, kind: str, address: object) -> Memory:
+    """Return what the check that runs remembers of the server at an address, as the kind shows it."""
+    last: LastRun[Memory] = last_run(ctx, kind, str(address))
+    memory = last.recall() or Memory()
+    last.keep(memory)
+    return memory
 
 
 class Session(Protocol):

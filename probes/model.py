@@ -7,6 +7,7 @@ it raises only for a bug in itself, which the runner turns into `Failure.INTERNA
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+INCOMPARABLE = math.nan
+"""The fact that stands in for a sample which compares two runs, while there is no earlier one to compare with."""
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -118,7 +122,8 @@ class Measurement:
 
     Attributes:
         samples: numbers by name; the unit ends the name (`_s`, `_bytes`, `_ratio`, `_bps`) unless it is a
-            plain count or code. What was not measured is absent, never 0.
+            plain count or code. What was not measured is absent, never 0. Of one that compares this run with one
+            before, and could not yet, the fact of that name is INCOMPARABLE (`conditions` says what that means).
         failure: why the probe says "down" (or "unknown", in the layer `self`), or None.
         message: one line for a person, with the actual value in it; "" when all is well and there is no news.
         facts: what conditions and the explaining command line may look at beyond the samples (headers,

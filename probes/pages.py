@@ -55,7 +55,9 @@ def _contents(kinds: tuple[str, ...]) -> str:
                 "Every kind ends within its check's `timeout`, reports one of these failures or none, and leaves out "
                 f"what it could not measure: {failures}.",
                 "Conditions (`down_when`, `degraded_when`) are CEL expressions over `duration`, the samples and the "
-                "facts that a page names. Try any kind by hand: `thongsuot probe KIND ADDRESS -p name=value`.",
+                "facts that a page names. What compares a run with the one before (growth, rates, flaps, a changed "
+                "route) is not a number while there is nothing to compare with: neither more nor less than anything, "
+                "so that a rule about it waits. Try any kind by hand: `thongsuot probe KIND ADDRESS -p name=value`.",
             )
         )
         + "\n"

@@ -116,7 +116,7 @@ async def _measure(
     health = await client.ask(f"/_cluster/health?timeout={_server_limit(ctx)}") or {}
     _judge_health(params, health, findings)
     if params.details:
-        await _ask_status(master, client, memory_of(ctx, (kind, params)), findings)
+        await _ask_status(master, client, memory_of(ctx, kind, params.url), findings)
     if params.freshness is not None or params.snapshots is not None:
         await _judge_ages(params, client, ctx, findings)
     if params.in_step is not None:

@@ -1,14 +1,19 @@
-"""Routing neighbours as an agent shows them: BGP4-MIB (RFC 4273) and OSPF-MIB (RFC 4750)."""
+"""Routing neighbours as an agent shows them: BGP4-MIB (RFC 4273) and OSPF-MIB (RFC 4750), and asking for them."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
-from probes.failures import TroubleError
-from probes.model import Failure
+from pydantic import Field, model_validator
+
+from probes.failures import NETWORK_ERRORS, TroubleError, classify
+from probes.model import INCOMPARABLE, Context, Failure, Measurement
+from probes.run_memory import LastRun, last_run
 from probes.snmp_ber import NUMBERS, number, oid, subidentifiers
+from probes.snmp_params import AgentParams
+from probes.snmp_router import open_session
 from probes.snmp_session import Session
 from probes.snmp_walk import Cell, Column, walk
 
@@ -40,6 +45,26 @@ _BGP_ERRORS = {
 """By error code (RFC 4271, section 4.5)."""
 
 _NEIGHBOURS = 5000
+
+NAMED = 5
+"""How many neighbours a message names."""
+
+
+class NeighbourParams(AgentParams):
+    """Parameters of the kinds that look at a router's neighbours."""
+
+    neighbour: ipaddress.IPv4Address | None = Field(
+        None, description="one neighbour's address (in OSPF its router id does too); default: all of them"
+    )
+    expected: int | None = Field(
+        None, ge=1, le=_NEIGHBOURS, description="how many neighbours are as they should be at the least"
+    )
+
+    @model_validator(mode="after")
+    def _counts_all_or_looks_at_one(self) -> Self:
+        if self.neighbour is not None and self.expected is not None:
+            raise ValueError("write neighbour (one) or expected (how many)")
+        return self
 
 
 class BgpPeer(NamedTuple):
@@ -165,6 +190,19 @@ def _number(cell: Cell | None) -> int | None:
     return number(cell.tag, cell.value) if cell is not None and cell.tag in NUMBERS else None
 
 
+def counted_since(
+    kind: str, params: NeighbourParams, ctx: Context, counters: Mapping[str, int | None], sample: str
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the sample of what counters have grown by since the run before, or the fact that this cannot be told."""
+    last: LastRun[Mapping[str, int | None]] = last_run(
+        ctx, kind, params.address, params.ip_version, params.context, params.neighbour
+    )
+    before = last.recall()
+    last.keep(counters)
+    grown = since(before, counters) if before is not None else None
+    return ({}, {sample: INCOMPARABLE}) if grown is None else ({sample: grown}, {})
+
+
 def since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> int | None:
     """Return by how much counters have grown between two runs, None when one began anew: it tells nothing then."""
     grown = 0
@@ -176,3 +214,39 @@ def since(before: Mapping[str, int | None], now: Mapping[str, int | None]) -> in
             return None
         grown += count - old
     return grown
+
+
+N = TypeVar("N")
+Verdict = tuple[Failure | None, str]
+
+
+async def watch(
+    params: NeighbourParams,
+    ctx: Context,
+    read: Callable[[Session], Awaitable[list[N]]],
+    look_at: Callable[[list[N], dict[str, float], dict[str, Any]], Verdict],
+) -> Measurement:
+    """Ask the router for its neighbours, and say how they are.
+
+    Args:
+        params: whom to ask.
+        ctx: of the run.
+        read: reads the neighbours in a session.
+        look_at: adds samples and facts about them, and returns what is wrong; may raise TroubleError.
+
+    """
+    found: dict[str, float] = {}
+    facts: dict[str, Any] = {}
+    failure, message = None, ""
+    try:
+        session = await open_session(params, ctx)
+        try:
+            neighbours = await read(session)
+        finally:
+            session.close()
+        ctx.phases.end()
+        failure, message = look_at(neighbours, found, facts)
+    except NETWORK_ERRORS as error:
+        failure, message = classify(error, ctx.phases.current)
+    ctx.phases.end()
+    return Measurement({**ctx.phases.samples, **found}, failure, message, facts)

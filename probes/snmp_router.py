@@ -9,10 +9,8 @@ interfaces are asked for, only these are read.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from probes.model import Context
 from probes.resolver import Address, resolve
@@ -33,29 +31,6 @@ NAMES_S = 300.0
 
 MISSING_S = 30.0
 """How old it may be while an interface that is asked for is missing: tunnels come and go, with other numbers."""
-
-BASELINES_LIMIT = 20_000
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class Kept(Generic[K, V]):
-    """The last reading of each check, those of checks that are long gone dropped first."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        """Return what was kept, None when nothing was."""
-        return self._kept.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        """Keep a value in the place of the one before."""
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        if len(self._kept) > BASELINES_LIMIT:
-            self._kept.popitem(last=False)
 
 
 class Reading:

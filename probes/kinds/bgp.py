@@ -20,54 +20,26 @@ Privileges: reading 1.3.6.1.2.1.15.
 
 from __future__ import annotations
 
-import math
-from ipaddress import IPv4Address
 from typing import Any
 
-from pydantic import Field, model_validator
-
-from probes.failures import NETWORK_ERRORS, TroubleError, classify
+from probes.failures import TroubleError
 from probes.model import Context, Failure, Measurement, Probe
-from probes.snmp_neighbours import ESTABLISHED, BgpPeer, read_bgp, since
-from probes.snmp_params import AgentParams
-from probes.snmp_router import Kept, open_session
-
-NAMED = 5
-"""How many neighbours a message names."""
+from probes.snmp_neighbours import ESTABLISHED, NAMED, BgpPeer, NeighbourParams, Verdict, counted_since, read_bgp, watch
 
 
-class BgpParams(AgentParams):
+class BgpParams(NeighbourParams):
     """Parameters of the kind `bgp`; the module's docstring says what they mean."""
-
-    neighbour: IPv4Address | None = Field(None, description="one neighbour's address; default: all of them")
-    expected: int | None = Field(None, ge=1, le=5000, description="how many are established at the least")
-
-    @model_validator(mode="after")
-    def _counts_all_or_looks_at_one(self) -> BgpParams:
-        if self.neighbour is not None and self.expected is not None:
-            raise ValueError("write neighbour (one) or expected (how many)")
-        return self
 
 
 async def run(params: BgpParams, ctx: Context) -> Measurement:
     """Ask the router for its neighbours, and say how they are."""
-    found: dict[str, float] = {}
-    facts: dict[str, Any] = {}
-    failure, message = None, ""
-    try:
-        session = await open_session(params, ctx)
-        try:
-            peers = await read_bgp(session)
-        finally:
-            session.close()
-        ctx.phases.end()
-        chosen = _chosen(peers, params)
+
+    def look_at(every: list[BgpPeer], found: dict[str, float], facts: dict[str, Any]) -> Verdict:
+        chosen = _chosen(every, params)
         _describe(chosen, params, ctx, found, facts)
-        failure, message = _judge(chosen, params)
-    except NETWORK_ERRORS as error:
-        failure, message = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return Measurement({**ctx.phases.samples, **found}, failure, message, facts)
+        return _judge(chosen, params)
+
+    return await watch(params, ctx, read_bgp, look_at)
 
 
 def _chosen(peers: list[BgpPeer], params: BgpParams) -> list[BgpPeer]:
@@ -87,14 +59,9 @@ def _describe(
     ages = [peer.established_s for peer in peers if peer.state == ESTABLISHED and peer.established_s is not None]
     if ages:
         found["established_s"] = min(ages)
-    kept = ctx.resources.get("probes.kinds.bgp", Kept[BgpParams, dict[str, int | None]])
-    before, now = kept.get(params), {peer.address: peer.transitions for peer in peers}
-    flaps = since(before, now) if before is not None else None
-    if flaps is not None:
-        found["flaps"] = flaps
-    else:  # to conditions not a number: neither more nor less than anything
-        facts["flaps"] = math.nan
-    kept.put(params, now)
+    samples, unknown = counted_since("bgp", params, ctx, {peer.address: peer.transitions for peer in peers}, "flaps")
+    found.update(samples)
+    facts.update(unknown)
     if params.neighbour is not None:
         found["state"] = peers[0].state
         facts["state_name"], facts["last_error"] = peers[0].state_name, peers[0].last_error
@@ -110,7 +77,7 @@ def _describe(
     }
 
 
-def _judge(peers: list[BgpPeer], params: BgpParams) -> tuple[Failure | None, str]:
+def _judge(peers: list[BgpPeer], params: BgpParams) -> Verdict:
     out = [peer for peer in peers if peer.state != ESTABLISHED]
     established = len(peers) - len(out)
     if params.neighbour is None:

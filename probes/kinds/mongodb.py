@@ -207,7 +207,7 @@ async def _measure(params: MongodbParams, session: Session, findings: Findings) 
     ctx.phases.begin("query")
     hello, *answers = await session.ask(asked, own, figures.NOT_TOLD)
     ctx.phases.end()
-    memory = memory_of(ctx, ("mongodb", params))
+    memory = memory_of(ctx, "mongodb", params.uri)
     _judge_member(params, hello, findings)
     judge_role(figures.role_of(hello), params.role, memory, findings)
     if params.freshness is not None:

@@ -56,11 +56,8 @@ from probes.path_socket import (
 )
 from probes.path_trace import QUIET_TICK_S
 from probes.resolver import IpVersion
-from probes.run_memory import RunMemory
+from probes.run_memory import LastRun, last_run
 from probes.units import Duration, Size
-
-MEMORY = "probes.kinds.mtu"
-"""Where the process keeps what it found last in `Context.resources`."""
 
 PORT = 33_434
 TTL = 64
@@ -105,7 +102,7 @@ async def run(params: MtuParams, ctx: Context) -> Measurement:
         if params.method == "icmp":
             sockaddr = (sockaddr[0], 0, *sockaddr[2:])
         ceiling = min(largest, params.max or largest)
-        expected = _memory(ctx).recall(_key(params, ctx)) or 0
+        expected = _last_mtu(params, ctx).recall() or 0
         search = Search(min(FLOOR_BYTES[family], ceiling), ceiling, expected)
         # Another flow each time would ask another of several equal routes.
         flow = FIRST_FLOW + crc32(f"{ctx.check} {params.address} mtu".encode()) % FLOW_SPAN
@@ -257,7 +254,7 @@ def _measurement(
     if not search.is_over:
         message = f"the search was not over within {ctx.timeout_s:g} s: {search.fits} bytes fit, {search.ceiling} may"
         return Measurement(samples, Failure.TIMEOUT, message)
-    _memory(ctx).keep(_key(params, ctx), search.fits)
+    _last_mtu(params, ctx).keep(search.fits)
     samples |= {"mtu_bytes": search.fits, "black_hole": int(search.found_silence)}
     facts = {"router": search.reporter}
     if params.min is None or search.fits >= params.min:
@@ -266,12 +263,8 @@ def _measurement(
     return Measurement(samples, Failure.CONDITION, message, facts, is_degraded=params.below == "degraded")
 
 
-def _key(params: MtuParams, ctx: Context) -> tuple[object, ...]:
-    return ctx.check, params.address, params.ip_version, params.method
-
-
-def _memory(ctx: Context) -> RunMemory[int]:
-    return ctx.resources.get(MEMORY, RunMemory)
+def _last_mtu(params: MtuParams, ctx: Context) -> LastRun[int]:
+    return last_run(ctx, "mtu", params.address, params.ip_version, params.method)
 
 
 def _why(search: Search) -> str:

@@ -228,7 +228,7 @@ async def _details(params: MysqlParams, names: frozenset[Detail], session: Sessi
     version = version_number(session.version) or 0
     asked = details.statements(names, mariadb=session.is_mariadb, version=version)
     answers = dict(zip(asked, await session.fetch_all(tuple(asked.values())), strict=True))
-    memory = memory_of(session.ctx, ("mysql", params))
+    memory = memory_of(session.ctx, "mysql", params.dsn)
     status = details.take(answers, memory, findings)
     details.judge_galera(status, params.galera, findings)
     if "replication" not in names:

@@ -183,7 +183,7 @@ def _comparable(value: Any) -> Any:
 async def _details(params: OracleParams, session: Session, ctx: Context, findings: Findings) -> None:
     """Ask what the database says of itself; that it does not say it is no failure of what is served."""
     findings.facts["version"] = session.version
-    memory = memory_of(ctx, ("oracle", params))
+    memory = memory_of(ctx, "oracle", params.dsn)
     answer = await session.fetch(figures.ROLE)
     judge_role(figures.role_of(answer.first[0] if answer.first else None), params.role, memory, findings)
     for name, sql in figures.DETAILS.items():

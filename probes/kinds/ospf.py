@@ -18,55 +18,40 @@ which is not asked. Privileges: reading 1.3.6.1.2.1.14.
 
 from __future__ import annotations
 
-import math
-from ipaddress import IPv4Address
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from probes.failures import NETWORK_ERRORS, TroubleError, classify
+from probes.failures import TroubleError
 from probes.model import Context, Failure, Measurement, Probe
-from probes.snmp_neighbours import FULL, TWO_WAY, OspfNeighbour, read_ospf, since
-from probes.snmp_params import AgentParams
-from probes.snmp_router import Kept, open_session
+from probes.snmp_neighbours import (
+    FULL,
+    NAMED,
+    TWO_WAY,
+    NeighbourParams,
+    OspfNeighbour,
+    Verdict,
+    counted_since,
+    read_ospf,
+    watch,
+)
 
-NAMED = 5
-"""How many neighbours a message names."""
 
-
-class OspfParams(AgentParams):
+class OspfParams(NeighbourParams):
     """Parameters of the kind `ospf`; the module's docstring says what they mean."""
 
-    neighbour: IPv4Address | None = Field(None, description="one neighbour's address or router id; default: all")
-    expected: int | None = Field(None, ge=1, le=5000, description="how many adjacencies there are at the least")
     full: bool = Field(False, description="whether two-way is not enough")
-
-    @model_validator(mode="after")
-    def _counts_all_or_looks_at_one(self) -> OspfParams:
-        if self.neighbour is not None and self.expected is not None:
-            raise ValueError("write neighbour (one) or expected (how many)")
-        return self
 
 
 async def run(params: OspfParams, ctx: Context) -> Measurement:
     """Ask the router for its neighbours, and say how they are."""
-    found: dict[str, float] = {}
-    facts: dict[str, Any] = {}
-    failure, message = None, ""
-    try:
-        session = await open_session(params, ctx)
-        try:
-            neighbours = await read_ospf(session)
-        finally:
-            session.close()
-        ctx.phases.end()
-        chosen = _chosen(neighbours, params)
+
+    def look_at(every: list[OspfNeighbour], found: dict[str, float], facts: dict[str, Any]) -> Verdict:
+        chosen = _chosen(every, params)
         _describe(chosen, params, ctx, found, facts)
-        failure, message = _judge(chosen, params)
-    except NETWORK_ERRORS as error:
-        failure, message = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return Measurement({**ctx.phases.samples, **found}, failure, message, facts)
+        return _judge(chosen, params)
+
+    return await watch(params, ctx, read_ospf, look_at)
 
 
 def _chosen(neighbours: list[OspfNeighbour], params: OspfParams) -> list[OspfNeighbour]:
@@ -93,14 +78,9 @@ def _describe(
     found["neighbours_total"] = len(neighbours)
     found["full"] = sum(one.state == FULL for one in neighbours)
     found["adjacent"] = sum(_is_adjacent(one, params) for one in neighbours)
-    kept = ctx.resources.get("probes.kinds.ospf", Kept[OspfParams, dict[str, int | None]])
-    before, now = kept.get(params), {one.address: one.events for one in neighbours}
-    changes = since(before, now) if before is not None else None
-    if changes is not None:
-        found["changes"] = changes
-    else:  # to conditions not a number: neither more nor less than anything
-        facts["changes"] = math.nan
-    kept.put(params, now)
+    samples, unknown = counted_since("ospf", params, ctx, {one.address: one.events for one in neighbours}, "changes")
+    found.update(samples)
+    facts.update(unknown)
     if params.neighbour is not None:
         found["state"] = neighbours[0].state
         facts["state_name"] = neighbours[0].state_name
@@ -109,7 +89,7 @@ def _describe(
     }
 
 
-def _judge(neighbours: list[OspfNeighbour], params: OspfParams) -> tuple[Failure | None, str]:
+def _judge(neighbours: list[OspfNeighbour], params: OspfParams) -> Verdict:
     out = [one for one in neighbours if not _is_adjacent(one, params)]
     adjacent = len(neighbours) - len(out)
     if params.expected is not None:

@@ -22,7 +22,8 @@ interval, so that the route at that moment is on record; at a bounded rate when 
 **Route.** Each flow's hops are remembered while the monitor runs. A hop without a common address with that of the run
 before, or another length, is a change: `route_changed` is 1, the message has what was and what is, and `on_change`
 says what it is worth. A silent hop is no change. The first run after a start has nothing to compare with: it has no
-`route_changed`, and the route in its message; `route_hash` is the same as before, if the route is and each hop answers.
+`route_changed` (to conditions not a number: neither 0 nor 1), and the route in its message; `route_hash` is the same as
+before, if the route is and each hop answers.
 
 **Hops.** Loss at a hop that is not loss at the destination is a router that answers seldom (many limit that to a few a
 second), not a fault. Figures of the first 32 hops are samples, over all flows; addresses are in the fact `path`.
@@ -36,14 +37,13 @@ CAP_NET_RAW both also understand routers that quote no more than eight octets of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 from zlib import crc32
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from probes.failures import NETWORK_ERRORS, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.model import INCOMPARABLE, Context, Failure, Measurement, Params, Probe
 from probes.packet_address import check_host, destination_of
 from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
 from probes.packet_params import MARGIN_S
@@ -52,7 +52,7 @@ from probes.path_route import Route, change_between, circle_in, hash_of, merged
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket, kernel_stamps
 from probes.path_trace import Flow, Plan, Trace
 from probes.resolver import IpVersion
-from probes.run_memory import RunMemory
+from probes.run_memory import LastRun, last_run
 from probes.units import Duration, Share, Size
 
 HOPS_MAX = 32
@@ -60,9 +60,6 @@ FLOWS_MAX = 16
 COUNT_MAX = 10
 PORT = 33_434
 """The first port of traceroute, where nobody listens."""
-
-MEMORY = "probes.kinds.path"
-"""Where the process keeps the routes of its checks in `Context.resources`."""
 
 
 class PathParams(Params):
@@ -95,7 +92,7 @@ async def run(params: PathParams, ctx: Context) -> Measurement:
         sockaddr = destination.sockaddr
         if params.method == "icmp":
             sockaddr = (sockaddr[0], 0, *sockaddr[2:])
-        known = _memory(ctx).recall(_key(params, ctx)) or ()
+        known = _last_routes(params, ctx).recall() or ()
         lengths = tuple(len(route.hops) if route.is_whole else 0 for route in known) or (0,) * params.flows
         # The same flows in every run: others might take other routes, which would not be a change.
         first_flow = FIRST_FLOW + crc32(f"{ctx.check} {params.address}".encode()) % FLOW_SPAN
@@ -121,7 +118,7 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     changes = [change for old, new in zip(known, routes, strict=False) if (change := change_between(old, new))]
     now_known = tuple(merged(old, new) for old, new in zip(known, routes, strict=True)) if known else routes
     if any(route.hops for route in routes):
-        _memory(ctx).keep(_key(params, ctx), now_known)
+        _last_routes(params, ctx).keep(now_known)
     samples = {**_resolve_s(ctx), **_samples(params, trace)}
     if any(flow.heard for flow in trace.flows):
         samples["routes"] = len({route.text for route in now_known})
@@ -130,6 +127,8 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
             samples["route_changed"] = int(bool(changes))
     samples.update(_hop_samples(trace.flows))
     facts = _facts(trace.flows, routes, known)
+    if not known:
+        facts["route_changed"] = INCOMPARABLE
     news = ""
     if not any(route.is_whole for route in known) and any(route.hops for route in routes):
         texts = list(dict.fromkeys(route.text for route in routes))
@@ -146,13 +145,8 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     return Measurement(samples, None, news, facts)
 
 
-def _key(params: PathParams, ctx: Context) -> tuple[object, ...]:
-    """Return what a check's routes are remembered under: all that they depend on."""
-    return ctx.check, params.address, params.ip_version, params.method, params.port, params.flows
-
-
-def _memory(ctx: Context) -> RunMemory[tuple[Route, ...]]:
-    return ctx.resources.get(MEMORY, RunMemory)
+def _last_routes(params: PathParams, ctx: Context) -> LastRun[tuple[Route, ...]]:
+    return last_run(ctx, "path", params.address, params.ip_version, params.method, params.port, params.flows)
 
 
 def _resolve_s(ctx: Context) -> dict[str, float]:
@@ -201,7 +195,7 @@ def _hop_samples(flows: list[Flow]) -> dict[str, float]:
     return samples
 
 
-def _facts(flows: list[Flow], routes: tuple[Route, ...], known: tuple[Route, ...]) -> Mapping[str, Any]:
+def _facts(flows: list[Flow], routes: tuple[Route, ...], known: tuple[Route, ...]) -> dict[str, Any]:
     hops = []
     for index, flow in enumerate(flows):
         for ttl, hosts in enumerate(routes[index].hops, 1):

@@ -234,7 +234,7 @@ async def _details(params: PostgresqlParams, names: frozenset[Detail], session: 
         await session.fetch("SELECT 1", opening=session.opening(again=True))
         return
     row = row_of(result.columns, result.first or ())
-    memory = memory_of(session.ctx, ("postgresql", params))
+    memory = memory_of(session.ctx, "postgresql", params.dsn)
     details.take(row, params.role, params.replication, memory, findings)
     heartbeat_s, heartbeat = None, params.replication.heartbeat
     if heartbeat is not None and row.get("in_recovery") is True:

@@ -184,7 +184,7 @@ async def _work(params: RedisParams, findings: Findings, session: Session) -> No
         if params.role != "any":
             findings.find("down", Failure.PERMISSION, f"the role cannot be told: {info}")
     elif isinstance(info, bytes):
-        memory = memory_of(ctx, ("redis", params))
+        memory = memory_of(ctx, "redis", params.address)
         redis_info.take(read_info(info), params.role, params.replication, memory, findings)
     else:
         raise TroubleError(Failure.PROTOCOL, "the server's answer to INFO is not one")

@@ -53,11 +53,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from probes.failures import NETWORK_ERRORS, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Probe
+from probes.model import INCOMPARABLE, Context, Failure, Measurement, Probe
+from probes.run_memory import LastRun, last_run
 from probes.snmp_interfaces import STATUS_NAMES, Interface
 from probes.snmp_params import AgentParams
 from probes.snmp_rates import TICKS_PER_S, Rates, rates
-from probes.snmp_router import Kept, Reading, open_session, router_of
+from probes.snmp_router import Reading, open_session, router_of
 from probes.snmp_system import Health, read_health
 from probes.units import Duration, Rate
 
@@ -92,7 +93,7 @@ _SUMMED = (
     "out_discards_per_s",
 )
 _LOADS = {"in_utilisation_ratio", "out_utilisation_ratio"}
-_UNKNOWN = Rates(math.nan, None, None, None, None, None, None)
+_UNKNOWN = Rates(INCOMPARABLE, None, None, None, None, None, None)
 
 
 class _Baseline(NamedTuple):
@@ -150,14 +151,15 @@ def _describe_health(health: Health, found: dict[str, float], facts: dict[str, A
 async def _watch_interfaces(
     params: SnmpParams, ctx: Context, found: dict[str, float], facts: dict[str, Any]
 ) -> tuple[Failure | None, str]:
-    kept = ctx.resources.get("probes.kinds.snmp", Kept[SnmpParams, _Baseline])
-    baseline = kept.get(params)
+    asked = params.address, params.ip_version, params.context, params.interface, params.interfaces
+    last: LastRun[_Baseline] = last_run(ctx, "snmp", *asked)
+    baseline = last.recall()
     reading = await router_of(params, ctx).reading(
         params, ctx, params.interface or None, params.share_for, baseline.last if baseline else None
     )
     ctx.phases.end()
     before, baseline = _advance(baseline, reading, params.rate_window)
-    kept.put(params, baseline)
+    last.keep(baseline)
     found["reading_age_s"] = max(asyncio.get_running_loop().time() - reading.at, 0.0)
     if params.interface:
         return _describe_one(params, reading, before, found, facts)
@@ -229,7 +231,7 @@ def _describe_many(
         if table.keys() >= _LOADS and not any(math.isnan(table[load]) for load in _LOADS)
     }
     facts["busiest"] = max(loads, key=loads.__getitem__, default="")
-    (found if loads else facts)["utilisation_max_ratio"] = loads.get(facts["busiest"], math.nan)
+    (found if loads else facts)["utilisation_max_ratio"] = loads.get(facts["busiest"], INCOMPARABLE)
 
 
 def _is_chosen(one: Interface, wanted: str | tuple[str, ...]) -> bool:
@@ -262,7 +264,7 @@ def _figures(now: Interface, old: Interface | None, speed_bps: float | None) -> 
         told["in_utilisation_ratio"] = (now.in_octets, into / speed_bps if into is not None else None)
         told["out_utilisation_ratio"] = (now.out_octets, out / speed_bps if out is not None else None)
     return {
-        name: math.nan if value is None else float(value)
+        name: INCOMPARABLE if value is None else float(value)
         for name, (counted, value) in told.items()
         if counted is not None
     }

@@ -203,7 +203,7 @@ async def _details(params: SqlserverParams, session: Session, findings: Findings
             findings.unseen.append(f"{name} ({answer.error.number}; needs {figures.NEEDS[name]})")
             if answer.error.number not in NOT_ALLOWED:
                 findings.unseen[-1] = f"{name} ({answer.error.number}: {answer.error.message[:80]})"
-    memory = memory_of(session.ctx, ("sqlserver", params))
+    memory = memory_of(session.ctx, "sqlserver", params.dsn)
     replicas = told["replication"].all_rows if "replication" in told else []
     judge_role(figures.role_of(replicas, identity[1]), params.role, memory, findings)
     if replicas:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.conditions import MESSAGE_LIMIT, AbsentError, ConditionError, compile_condition, one_line
-from probes.model import Context, Measurement, Params, Probe
+from probes.model import INCOMPARABLE, Context, Measurement, Params, Probe
 
 
 async def _never(_: Params, __: Context) -> Measurement:
@@ -52,6 +52,12 @@ def holds(
 def test_a_condition_that_holds_shows_the_actual_value() -> None:
     assert holds("status != 200", {"status": 503}) == (True, "status != 200 (status = 503)")
     assert holds("status != 200", {"status": 200}) == (False, "")
+
+
+@pytest.mark.parametrize("source", ["loss_ratio > 0.0", "loss_ratio < 9.0", "loss_ratio == 0.0", "loss_ratio >= 0.0"])
+def test_a_figure_between_two_runs_is_neither_more_nor_less_in_the_first(source: str) -> None:
+    assert holds(source, facts={"loss_ratio": INCOMPARABLE}) == (False, "")
+    assert holds(source) == (True, f"{source}: there is no loss_ratio"), "what was not measured at all fails"
 
 
 def test_numbers_compare_whatever_their_type() -> None:

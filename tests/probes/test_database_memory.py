@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from probes.conditions import compile_condition
 from probes.database_findings import (
     Findings,
     figure_of,
@@ -13,15 +14,14 @@ from probes.database_findings import (
     judge_replica,
     judge_replicas,
     judge_role,
+    note_size,
 )
 from probes.database_memory import (
     DAY_S,
     GROWTH_POINTS,
     IDLE_LIMIT_S,
-    MEMORIES_LIMIT,
     SESSIONS_LIMIT,
     Growth,
-    Memories,
     Memory,
     Sessions,
     in_session,
@@ -29,6 +29,7 @@ from probes.database_memory import (
 )
 from probes.database_params import Freshness, InStep, Replication, quoted, quoted_column
 from probes.failures import TroubleError
+from probes.kinds.postgresql import PROBE
 from probes.model import Context, Failure, Resources
 
 
@@ -45,8 +46,8 @@ class FakeSession:
         self.closed += 1
 
 
-def context(resources=None):
-    return Context(5.0, asyncio.get_running_loop().time() + 5.0, resources or Resources())
+def context(resources=None, check=""):
+    return Context(5.0, asyncio.get_running_loop().time() + 5.0, resources or Resources(), check=check)
 
 
 def test_names_are_quoted_whatever_is_in_them():
@@ -171,20 +172,24 @@ def test_growth_is_of_a_day_and_bounded():
     assert len(growth._points) <= GROWTH_POINTS
 
 
-def test_memories_are_bounded():
-    memories = Memories()
-    memories.get("first").role = "primary"
-    for number in range(MEMORIES_LIMIT):
-        memories.get(number)
-    assert not memories.get("first").role
-    assert len(memories._known) == MEMORIES_LIMIT
+async def test_a_check_finds_what_it_remembers_and_no_other_check_does():
+    ctx = context(check="db/a")
+    memory_of(ctx, "kind", "a:1").role = "replica"
+    assert memory_of(context(ctx.resources, "db/a"), "kind", "a:1").role == "replica"
+    assert not memory_of(ctx, "kind", "b:1").role, "it was pointed elsewhere"
+    assert not memory_of(ctx, "other", "a:1").role
+    assert not memory_of(context(ctx.resources, "db/b"), "kind", "a:1").role
 
 
-async def test_a_check_finds_what_it_remembers():
-    ctx = context()
-    memory_of(ctx, ("kind", 1)).role = "replica"
-    assert memory_of(ctx, ("kind", 1)).role == "replica"
-    assert not memory_of(ctx, ("kind", 2)).role
+async def test_a_rule_about_growth_waits_for_a_second_run():
+    """Not a number: neither more nor less; a size that was not seen at all fails the rule."""
+    rule, memory = compile_condition("growth_bytes > 1.0 || daily_growth_bytes > 1.0", PROBE), Memory()
+    first, second, unseen = Findings(), Findings(), Findings()
+    note_size(1000, memory, first)
+    note_size(1100, memory, second)
+    held = [rule.holds(found.measurement(context()), 1.0)[0] for found in (first, second, unseen)]
+    assert held == [False, True, True]
+    assert not {"growth_bytes", "daily_growth_bytes"} & {*first.samples}
 
 
 async def test_a_session_is_kept_and_closed_when_the_process_stops():

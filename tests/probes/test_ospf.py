@@ -2,6 +2,8 @@
 
 import pytest
 
+from probes.conditions import compile_condition
+from probes.kinds.ospf import PROBE
 from probes.model import Failure
 from tests.probes.snmp_fixtures import login_of, process
 from tests.probes.tcp_servers import measure
@@ -63,6 +65,7 @@ async def test_changes_between_two_runs_are_counted(agent):
         agent.serve(neighbours(8, events=13))
         second = await kept.measure("ospf", agent.address, community=COMMUNITY)
     assert "changes" not in first.samples
+    assert not compile_condition("changes > 0.0 || changes < 1.0", PROBE).holds(first, 1.0)[0]
     assert second.samples["changes"] == 7
 
 

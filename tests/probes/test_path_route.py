@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.model import Context, Resources
 from probes.path_route import Change, Route, change_between, circle_in, hash_of, merged
-from probes.run_memory import RunMemory
+from probes.run_memory import RunMemory, last_run
 
 hops = st.lists(st.sampled_from(["a", "b", "c", "d", "e", ""]), max_size=8)
 
@@ -77,3 +78,13 @@ def test_memory_is_bounded_and_forgets_who_ran_longest_ago():
     for check in ("a", "b", "a", "c"):
         memory.keep(check, len(check))
     assert [memory.recall(check) for check in ("a", "b", "c")] == [1, None, 1]
+
+
+async def test_all_kinds_of_a_process_share_one_memory_and_no_value():
+    ctx = Context(1.0, 1.0, Resources(), check="a/b")
+    last_run(ctx, "path", "10.0.0.1").keep(1)
+    last_run(ctx, "mtu", "10.0.0.1").keep(2)
+    other = Context(1.0, 1.0, ctx.resources, check="a/c")
+    assert [last_run(ctx, kind, "10.0.0.1").recall() for kind in ("path", "mtu", "bgp")] == [1, 2, None]
+    assert last_run(ctx, "path", "10.0.0.2").recall() is None
+    assert last_run(other, "path", "10.0.0.1").recall() is None
