@@ -25,6 +25,9 @@ NAMES_LIMIT = 16
 
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 
+CERT_SAMPLES = {
+    "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has"
+}
 CERT_FACTS: Mapping[str, str] = {
     "cert.expires_in": "duration",
     "cert.not_after": "timestamp",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 from probes.database_memory import Memory
 from probes.database_params import Replication, Role, RuleState
-from probes.failures import TroubleError
+from probes.failures import NETWORK_ERRORS, TroubleError, classify
 from probes.model import INCOMPARABLE, Context, Failure, Measurement
 from probes.tcp_facts import StreamFacts
 
@@ -52,6 +53,25 @@ class Findings:
         return Measurement(samples, failure, message, self.facts, is_degraded=state == "degraded")
 
 
+async def measured(
+    ctx: Context,
+    findings: Findings,
+    work: Awaitable[object],
+    errors: tuple[type[BaseException], ...] = NETWORK_ERRORS,
+) -> Measurement:
+    """Do the work of a run, and return what it found, and what ended it early."""
+    trouble = None
+    try:
+        await work
+    except errors as error:
+        trouble = classify(error, ctx.phases.current)
+    ctx.phases.end()
+    return findings.measurement(ctx, trouble)
+
+
+ROW_FACTS = {"row": "dyn", "value": "dyn"}
+"""The first row that a query gave, and its first column."""
+
 FACTS = {"role": "string", "role_before": "string", "unseen": "string"}
 """Facts that every kind of this sort gives."""
 
@@ -74,6 +94,9 @@ IN_STEP_SAMPLES = {
     "in_step_s": "time of asking the other database, in seconds",
     "gap": "by how much this database is behind the other; negative when the other is behind; seconds for times",
 }
+
+JUDGED_SAMPLES = {**ROLE_SAMPLES, **REPLICATION_SAMPLES, **GROWTH_SAMPLES, **FRESHNESS_SAMPLES, **IN_STEP_SAMPLES}
+"""Samples of a kind that judges all of it."""
 
 
 class AgeRule(Protocol):
@@ -176,6 +199,14 @@ def note_size(size_bytes: float, memory: Memory, findings: Findings) -> None:
     growth = memory.growth.add(time.monotonic(), size_bytes)
     findings.samples.update(growth)
     findings.facts.update((name, INCOMPARABLE) for name in COMPARED if name not in growth)
+
+
+def seconds_of(text: str | None) -> float | None:
+    """Return seconds that we asked a database for, None for NULL. Raises TroubleError."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise TroubleError(Failure.PROTOCOL, "the server's number is not one") from None
 
 
 def figure_of(text: str | None) -> float | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from probes.model import Params
+from probes.resolver import IpVersion
 from probes.units import Duration, parse_duration
 
 QUERY_LIMIT = 64 * 1024
@@ -21,7 +22,10 @@ TABLE_PARTS = 3
 """database.schema.table at most."""
 
 Role = Literal["primary", "replica", "any"]
-SessionUse = Literal["new", "keep"]
+SessionUse = Annotated[
+    Literal["new", "keep"],
+    Field(description="new: log in each time, as a client does; keep: leave one session open from run to run."),
+]
 RuleState = Literal["down", "degraded"]
 
 
@@ -69,28 +73,17 @@ Gap = Annotated[
 
 
 class Rule(Params):
-    """Something that should hold, and what it makes of the check when it does not.
+    """Something that should hold, and what it makes of the check when it does not."""
 
-    Attributes:
-        state: `down` or `degraded`.
-
-    """
-
-    state: RuleState = "down"
+    state: RuleState = Field("down", description="What the check is when it does not hold: down or degraded.")
 
 
 class Source(Rule):
-    """Where one figure comes from.
+    """Where one figure comes from."""
 
-    Attributes:
-        query: one statement whose first column of its first row is the figure.
-        table, column: the table to look at, and its column, instead of a query.
-
-    """
-
-    query: Statement | None = None
-    table: TableName | None = None
-    column: Name | None = None
+    query: Statement | None = Field(None, description="A statement; the first column of its first row is what counts.")
+    table: TableName | None = Field(None, description="Instead of a query: the table to look at.")
+    column: Name | None = Field(None, description="The table's column whose greatest value counts.")
 
     @model_validator(mode="after")
     def _is_one_source(self) -> Self:
@@ -102,16 +95,9 @@ class Source(Rule):
 
 
 class Freshness(Source):
-    """How old the newest data may be.
+    """How old the newest data may be: a query gives its time or its age, or a table has a column of times."""
 
-    Attributes:
-        query: gives the time of the newest data, or its age.
-        table, column: or the table and its column of times.
-        max_age: beyond it the data is stale.
-
-    """
-
-    max_age: Duration = Field(gt=0)
+    max_age: Duration = Field(gt=0, description="Beyond it the data is stale.")
 
     @model_validator(mode="after")
     def _has_a_column(self) -> Self:
@@ -121,43 +107,52 @@ class Freshness(Source):
 
 
 class Heartbeat(Params):
-    """A table that the primary writes the time into, so that a replica knows how late it is.
+    """A table that the primary writes the time into, so that a replica knows how late it is."""
 
-    Attributes:
-        table, column: where the newest time stands.
-
-    """
-
-    table: TableName
-    column: Name
+    table: TableName = Field(description="Where the time stands.")
+    column: Name = Field(description="Its column; the greatest value counts.")
 
 
 class Replication(Rule):
-    """How replication should be. An idle primary is no lag; one that is stopped has no lag, it is stopped.
+    """How replication should be. An idle primary is no lag; one that is stopped has no lag, it is stopped."""
 
-    Attributes:
-        max_lag: how late a replica may be.
-        replicas: how many replicas a primary has at the least.
-        heartbeat: measure the lag by a table that the primary writes the time into.
+    max_lag: Duration | None = Field(default=None, gt=0, description="How late a replica may be.")
+    replicas: int = Field(default=0, ge=0, description="How many replicas a primary has at the least.")
+    heartbeat: Heartbeat | None = Field(
+        None, description="Measure the lag by a table that the primary writes the time into (PostgreSQL, MySQL)."
+    )
 
-    """
 
-    max_lag: Duration | None = Field(default=None, gt=0)
-    replicas: int = Field(default=0, ge=0)
-    heartbeat: Heartbeat | None = None
+STOPPED_DEGRADES = Replication(state="degraded")
+"""What holds where nothing is written: a replica that replicates nothing degrades the check."""
 
 
 class InStep(Source):
-    """Another database that should hold the same; a kind adds how to reach it.
+    """Another database that should hold the same, asked by the same query; of a table without a column, rows count."""
 
-    Attributes:
-        query: gives a count, a latest id or a latest time; the same statement for both databases.
-        table, column: or the table: its rows are counted, or the greatest values of its column compared.
-        max_gap: how far one may be behind the other: a count, or a duration for times.
+    model_config = ConfigDict(hide_input_in_errors=True)  # a kind adds how to reach it
 
-    """
+    column: Name | None = Field(
+        None, description="The table's column whose greatest value counts; without it, its rows are counted."
+    )
+    max_gap: Gap = Field(description="How far one may be behind the other: a number, or a duration for times.")
 
-    max_gap: Gap
+
+class DatabaseParams(Params):
+    """Parameters that every kind has which looks into a database; a kind adds how to reach it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a dsn that is not one
+
+    role: Role = Field("any", description="What the server should be: primary, replica or any.")
+    replication: Replication = Field(STOPPED_DEGRADES, description="How replication should be.")
+    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
+
+
+class SqlParams(DatabaseParams):
+    """Parameters that every kind has which speaks SQL."""
+
+    query: Statement = Field("SELECT 1", description="One statement.")
+    freshness: Freshness | None = Field(None, description="How old the newest data may be.")
 
 
 def quoted(name: str, opening: str = '"', closing: str = "") -> str:
@@ -170,3 +165,9 @@ def quoted_column(name: str, opening: str = '"', closing: str = "") -> str:
     """Return a name of a column as SQL takes it; a dot in it is a part of it."""
     closing = closing or opening
     return f"{opening}{name.replace(closing, closing * 2)}{closing}"
+
+
+def figure_sql(table: str, column: str | None, opening: str = '"', closing: str = "", count: str = "COUNT(*)") -> str:
+    """Return the statement for one aggregate of a table: how many rows, or the greatest value of a column."""
+    figure = count if column is None else f"MAX({quoted_column(column, opening, closing)})"
+    return f"SELECT {figure} FROM {quoted(table, opening, closing)}"  # noqa: S608 - names are quoted

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from pydantic import SecretStr
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, core_schema
 
 from probes.tcp_address import HostPort, parse_address
 
@@ -28,6 +29,7 @@ class UrlForm:
         port: when none is named.
         options: name → the values that it may have; none means any text.
         needs_user: whether there is no logging in without a user.
+        also: other schemes that mean the same.
 
     """
 
@@ -35,11 +37,28 @@ class UrlForm:
     port: int
     options: Mapping[str, tuple[str, ...]]
     needs_user: bool = True
+    also: tuple[str, ...] = ()
 
     @property
     def example(self) -> str:
         """What one looks like, for messages and schemas."""
         return f"{self.scheme}://user:${{env:NAME}}@host:{self.port}/database"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let `Annotated[DatabaseUrl, form]` be a parameter that is written as text, and shown without its password."""
+        return core_schema.no_info_before_validator_function(
+            self._parse, handler(source), serialization=core_schema.to_string_ser_schema()
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "examples": [self.example]}
+
+    def read(self, text: str) -> Any:
+        """Return what a parameter of this form holds. Raises ValueError as `parse_url` does."""
+        return parse_url(text, self)
+
+    def _parse(self, value: Any) -> Any:
+        return self.read(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +105,13 @@ def parse_url(text: str, form: UrlForm) -> DatabaseUrl:
 
     Raises ValueError that says what is wrong and never repeats the text: there may be a secret in it.
     """
-    prefix = f"{form.scheme}://"
-    if not text.startswith(prefix):
-        message = f"the address begins with {prefix}, as in {form.example}"
+    prefix = next((prefix for name in (form.scheme, *form.also) if text.startswith(prefix := f"{name}://")), None)
+    if prefix is None:
+        message = f"the address begins with {form.scheme}://, as in {form.example}"
         raise ValueError(message)
     if "\0" in text or len(text) > TEXT_LIMIT:
-        raise ValueError("the address is too long, or has a NUL in it")
+        message = f"the address has at most {TEXT_LIMIT} characters, and no NUL in it"
+        raise ValueError(message)
     login, at, rest = text.removeprefix(prefix).rpartition("@")
     user, _, secret = login.partition(":")
     if (form.needs_user or at) and not user:
@@ -99,8 +119,10 @@ def parse_url(text: str, form: UrlForm) -> DatabaseUrl:
         raise ValueError(message)
     place, _, query = rest.partition("?")
     host, _, database = place.partition("/")
-    if not host or "," in host:
-        raise ValueError("the address names one host: to watch several servers, write a check for each")
+    if not host:
+        raise ValueError("the address names its host: sockets of the file system are not for watching from afar")
+    if "," in host:
+        raise ValueError("the host is not host or host:port: to watch several servers, write a check for each")
     try:
         address = parse_address(unquote(host), form.port)
     except ValueError:
@@ -108,15 +130,6 @@ def parse_url(text: str, form: UrlForm) -> DatabaseUrl:
     return DatabaseUrl(
         form.scheme, address, unquote(user), SecretStr(unquote(secret)), unquote(database), _options(query, form)
     )
-
-
-def parsed(form: UrlForm) -> Any:
-    """Return a validator that parses text of that form, for pydantic's BeforeValidator."""
-
-    def validate(value: Any) -> Any:
-        return parse_url(value, form) if isinstance(value, str) else value
-
-    return validate
 
 
 def _options(query: str, form: UrlForm) -> tuple[tuple[str, str], ...]:

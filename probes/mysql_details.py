@@ -59,14 +59,9 @@ SAMPLES = {
 
 
 class Galera(Rule):
-    """How the cluster should be.
+    """How the cluster should be."""
 
-    Attributes:
-        nodes: how many nodes this node sees at the least, itself included.
-
-    """
-
-    nodes: int = Field(default=0, ge=0)
+    nodes: int = Field(default=0, ge=0, description="How many nodes this node sees at the least, itself included.")
 
 
 def statements(names: Iterable[Detail], *, mariadb: bool, version: int) -> dict[str, str]:

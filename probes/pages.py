@@ -66,29 +66,42 @@ def _contents(kinds: tuple[str, ...]) -> str:
 
 def _parameters(probe: Probe[Any]) -> str:
     schema = probe.params.model_json_schema()
-    names = [probe.address, *(name for name in schema["properties"] if name != probe.address)]
+    first = {probe.address: schema["properties"][probe.address]}  # the address stands first
+    rows = _rows({**schema, "properties": {**first, **schema["properties"]}}, "", schema.get("$defs", {}))
+    return "\n".join(("| parameter | default | meaning |", "|---|---|---|", *rows))
+
+
+def _rows(schema: Mapping[str, Any], within: str, definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Give a row for each parameter, followed by those of the keys that it has."""
     required = set(schema.get("required", ()))
-    rows = ["| parameter | default | meaning |", "|---|---|---|"]
-    for name in names:
-        entry = schema["properties"][name]
-        default = "required" if name in required else _default(entry)
-        rows.append(f"| `{name}` | {default} | {_cell(_meaning(entry, schema.get('$defs', {})))} |")
-    return "\n".join(rows)
+    for name, entry in schema["properties"].items():
+        shape = _shape(entry, definitions)
+        default = "required" if name in required else _default(entry, shape)
+        yield f"| `{within}{name}` | {default} | {_cell(_meaning(entry, shape))} |"
+        if "properties" in shape:
+            yield from _rows(shape, f"{within}{name}{'[]' if _is_list(entry) else ''}.", definitions)
 
 
-def _default(entry: Mapping[str, Any]) -> str:
+def _default(entry: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
     value = entry.get("default")
+    if isinstance(value, dict):  # of its keys those that are not as they are by themselves
+        usual = {key: part.get("default") for key, part in shape.get("properties", {}).items()}
+        value = {key: part for key, part in value.items() if key not in usual or part != usual[key]}
     if value is None or value in ("", [], {}):
         return ""
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, list):
-        return f"`[{', '.join(map(str, value))}]`"
     if isinstance(value, float) and entry.get("type") == "string":
         return f"`{_in_units(round(value * 1e6), _DURATION_UNITS)}`"
     if isinstance(value, int) and entry.get("type") == ["string", "integer"]:
         return f"`{_in_units(value, _SIZE_UNITS)}`"
-    return f"`{value}`"
+    return f"`{_cell(_as_yaml(value))}`"
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_as_yaml(part)}' for key, part in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_yaml, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value).replace("\n", "\\n")
 
 
 _DURATION_UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000))
@@ -100,23 +113,25 @@ def _in_units(value: int, units: tuple[tuple[str, int], ...]) -> str:
     return next((f"{value // size}{unit}" for unit, size in units if value and value % size == 0), str(value))
 
 
-def _meaning(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """Return what a parameter means: its own words, or those of its type, and the keys that it has."""
-    shape = next(_shapes(entry, definitions), {})
+def _meaning(entry: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
+    """Return what a parameter means: its own words, or those of its type, and what it may be."""
     text = str(entry.get("description") or shape.get("description") or "")
-    keys = shape.get("properties")
-    if keys:
-        text = f"{text.rstrip('.')}: {', '.join(f'`{key}`' for key in keys)}" if text else ", ".join(keys)
     words = [str(word) for word in entry.get("enum", ())]
     return f"{text} ({', '.join(words)})" if words and not all(word in text for word in words) else text
 
 
-def _shapes(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _shape(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the type of a parameter that has keys or words of its own."""
     for part in (entry, *entry.get("anyOf", ()), entry.get("items", {})):
         if "$ref" in part:
-            yield definitions.get(part["$ref"].rsplit("/", 1)[-1], {})
-        elif part is not entry and part.get("description"):
-            yield part
+            return dict(definitions.get(part["$ref"].rsplit("/", 1)[-1], {}))
+        if part is not entry and part.get("description"):
+            return dict(part)
+    return {}
+
+
+def _is_list(entry: Mapping[str, Any]) -> bool:
+    return any(part.get("type") == "array" for part in (entry, *entry.get("anyOf", ())))
 
 
 def _samples(probe: Probe[Any]) -> str:

@@ -1,31 +1,24 @@
-"""Where a PostgreSQL server is and how to log in: `postgresql://user:password@host:port/database?sslmode=…`.
+"""Where a PostgreSQL or MySQL server is and how to log in: `postgresql://user:password@host:port/database?sslmode=…`.
 
-The form is libpq's connection URI (PostgreSQL documentation, section 34.1.1.2), with one kindness: a password that
-stands in it as it is, put there by a secret reference, may hold `@`, `/`, `?`, `#` and `:`.
+The form is libpq's connection URI (PostgreSQL documentation, section 34.1.1.2); the kind `mysql` writes its addresses
+alike.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
-from urllib.parse import parse_qsl, unquote
+from typing import Annotated, Literal, cast, get_args
 
-from pydantic import BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import SecretStr
 
-from probes.tcp_address import HostPort, parse_address
+from probes.database_url import UrlForm, parse_url
+from probes.tcp_address import HostPort
 from probes.tls import Trust
 
-PORT = 5432
-SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "postgresql": ("postgresql://", "postgres://"),
-    "mysql": ("mysql://", "mariadb://"),
-}
-"""How an address of each engine may begin; the kind `mysql` writes its addresses in the same form."""
-OPTIONS = ("sslmode", "sslrootcert", "application_name")
-
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+_OPTIONS: Mapping[str, tuple[str, ...]] = {"sslmode": get_args(SslMode), "sslrootcert": (), "application_name": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,59 +64,26 @@ class Dsn:
         return Trust(verify=verify, ca_file=self.sslrootcert, check_name=self.sslmode == "verify-full")
 
 
-def parse_dsn(text: str, engine: str = "postgresql", port: int = PORT) -> Dsn:
-    """Return the parsed address.
+class DsnForm(UrlForm):
+    """What the address of an engine looks like whose options are libpq's."""
 
-    Raises ValueError that says what is wrong and never repeats the text: there may be a secret in it.
-    """
-    scheme = next((scheme for scheme in SCHEMES[engine] if text.startswith(scheme)), None)
-    if scheme is None:
-        message = f"a dsn begins with {engine}://, as in {engine}://user:${{env:NAME}}@host:{port}/database"
-        raise ValueError(message)
-    if "\0" in text:
-        raise ValueError("a dsn has no NUL in it")
-    login, at, rest = text.removeprefix(scheme).rpartition("@")
-    user, _, secret = login.partition(":")
-    if not at or not user:
-        message = f"a dsn names its user, as in {engine}://user:${{env:NAME}}@host:{port}/database"
-        raise ValueError(message)
-    place, _, query = rest.partition("?")
-    host, _, database = place.partition("/")
-    if not host:
-        raise ValueError("a dsn names its host: sockets of the file system are not for watching from afar")
-    try:
-        address = parse_address(unquote(host), port)
-    except ValueError:
-        raise ValueError("the dsn's host is not host or host:port (an IPv6 address stands in brackets)") from None
-    name = unquote(user)
-    default = name if engine == "postgresql" else ""
-    return Dsn(
-        address, name, SecretStr(unquote(secret)), unquote(database) or default, engine=engine, **_options(query)
-    )
+    def read(self, text: str) -> Dsn:
+        """Return the parsed address. Raises ValueError as `parse_url` does."""
+        url = parse_url(text, self)
+        return Dsn(
+            url.address,
+            url.user,
+            url.password,
+            url.database or (url.user if self.scheme == "postgresql" else ""),
+            cast(SslMode, url.option("sslmode", "prefer")),
+            url.option("sslrootcert"),
+            url.option("application_name", "thongsuot"),
+            self.scheme,
+        )
 
 
-def _options(query: str) -> dict[str, Any]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OPTIONS)}"
-            message = f"the dsn's option {name[:40]!r} is unknown; {hint}"
-            raise ValueError(message)
-    if options.get("sslmode", "prefer") not in get_args(SslMode):
-        message = f"sslmode is one of {', '.join(get_args(SslMode))}"
-        raise ValueError(message)
-    return options
+POSTGRESQL = DsnForm("postgresql", 5432, _OPTIONS, also=("postgres",))
+MYSQL = DsnForm("mysql", 3306, _OPTIONS, also=("mariadb",))
 
-
-def _dsn(value: Any) -> Any:
-    return parse_dsn(value) if isinstance(value, str) else value
-
-
-DsnText = Annotated[
-    Dsn,
-    BeforeValidator(_dsn),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["postgresql://thongsuot:${env:DB_PASSWORD}@10.0.0.5:5432/app"]}),
-]
-"""A connection URI, parsed."""
+PostgresqlDsn = Annotated[Dsn, POSTGRESQL]
+MysqlDsn = Annotated[Dsn, MYSQL]

@@ -15,17 +15,18 @@ from probes.database_findings import (
     IN_STEP_SAMPLES,
     Findings,
     judge_age,
-    judge_gap,
+    measured,
     note_size,
 )
 from probes.database_memory import Memory, memory_of
 from probes.database_params import Gap, Rule
-from probes.failures import TroubleError, classify, plain_line
+from probes.database_step import asking_other, judge_step
+from probes.failures import TroubleError, plain_line
 from probes.http_exchange import Exchange
 from probes.model import Context, Failure, Measurement
 from probes.search_client import Access, Client
 from probes.search_figures import follow, health_samples, newest_snapshot_s, number, stats_samples
-from probes.tls import CERT_FACTS
+from probes.tls import CERT_FACTS, CERT_SAMPLES
 from probes.units import Duration
 
 SERVER_TIME_RATIO = 0.95
@@ -41,48 +42,30 @@ FieldName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 class NewestDocument(Rule):
-    """How old the newest document may be.
+    """How old the newest document may be."""
 
-    Attributes:
-        index: where it is.
-        field: a date that tells its age.
-        max_age: beyond it the data is stale.
-
-    """
-
-    index: IndexName
-    field: FieldName
-    max_age: Duration = Field(gt=0)
+    index: IndexName = Field(description="Where it is.")
+    field: FieldName = Field(description="A date that tells its age.")
+    max_age: Duration = Field(gt=0, description="Beyond it the data is stale.")
 
 
 class Snapshots(Rule):
-    """How old the newest successful snapshot may be.
+    """How old the newest successful snapshot may be."""
 
-    Attributes:
-        repository: where snapshots are.
-        max_age: beyond it the backup is stale.
-
-    """
-
-    repository: IndexName
-    max_age: Duration = Field(gt=0)
+    repository: IndexName = Field(description="Where snapshots are.")
+    max_age: Duration = Field(gt=0, description="Beyond it the backup is stale.")
 
 
 class InStepWith(Access, Rule):
-    """Another cluster that should hold the same, with its own login.
-
-    Attributes:
-        index: which is compared.
-        field: compare its greatest value (a number or a date) instead of counting documents.
-        max_gap: how far one may be behind the other.
-
-    """
+    """Another cluster that should hold the same, with its own login."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    index: IndexName
-    field: FieldName | None = None
-    max_gap: Gap
+    index: IndexName = Field(description="Which is compared.")
+    field: FieldName | None = Field(
+        None, description="Compare its greatest value (a number or a date) instead of counting documents."
+    )
+    max_gap: Gap = Field(description="How far one may be behind the other: a number, or a duration for dates.")
 
 
 class SearchParams(Access):
@@ -90,24 +73,24 @@ class SearchParams(Access):
 
     cluster: str | None = Field(None, max_length=255, description="Name that the cluster should have.")
     allow_yellow: bool = Field(False, description="Whether yellow is fine: a cluster of one node is never green.")
-    freshness: NewestDocument | None = Field(None, description="`index`, `field` and `max_age`.")
-    in_step: InStepWith | None = Field(None, description="`url` and a login, `index`, perhaps `field`, and `max_gap`.")
-    snapshots: Snapshots | None = Field(None, description="`repository` and `max_age`.")
+    freshness: NewestDocument | None = Field(None, description="How old the newest document may be.")
+    in_step: InStepWith | None = Field(None, description="Another cluster that should hold the same.")
+    snapshots: Snapshots | None = Field(None, description="How old the newest successful snapshot may be.")
     details: bool = Field(True, description="Whether to ask for figures beyond the cluster's health.")
 
 
 async def run(kind: str, master: str, params: SearchParams, ctx: Context) -> Measurement:
     """Ask the cluster how it is; `master` is what it calls the node that leads it."""
     findings = Findings()
-    trouble = None
     client = Client(params, ctx)
-    try:
-        await _measure(kind, master, params, client, ctx, findings)
-    except Exchange.errors as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    findings.facts.add_certificate(client.chain, findings.samples)
-    return findings.measurement(ctx, trouble)
+
+    async def work() -> None:
+        try:
+            await _measure(kind, master, params, client, ctx, findings)
+        finally:
+            findings.facts.add_certificate(client.chain, findings.samples)
+
+    return await measured(ctx, findings, work(), Exchange.errors)
 
 
 async def _measure(
@@ -217,17 +200,12 @@ async def _search(client: Client, index: str, body: dict[str, Any], ctx: Context
 
 async def _compare(rule: InStepWith, client: Client, ctx: Context, findings: Findings) -> None:
     here = await _figure(rule, client, ctx)
-    ctx.phases.begin("in_step")
-    other = f"the other one ({rule.url})"
-    apart = Context(ctx.timeout_s, ctx.deadline, ctx.resources)  # its phases are not this cluster's
-    try:
-        there = await _figure(rule, Client(rule, apart), apart)
-    except Exchange.errors as error:
-        failure, message = classify(error, apart.phases.current)
-        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
-        return
-    ctx.phases.end()
-    judge_gap(here, there, rule, other, findings)
+
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        with asking_other(apart, Exchange.errors):
+            return here, await _figure(rule, Client(rule, apart), apart)
+
+    await judge_step(ctx, rule, rule.url, findings, ask_both)
 
 
 async def _figure(rule: InStepWith, client: Client, ctx: Context) -> float | None:
@@ -263,7 +241,7 @@ SAMPLES = {
     "documents": "documents in all indices",
     "role_changed": "1 when another node leads than in the run before, else 0",
     "backup_age_s": "age of the newest successful snapshot by the cluster's clock, in seconds",
-    "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+    **CERT_SAMPLES,
     **GROWTH_SAMPLES,
     **FRESHNESS_SAMPLES,
     **IN_STEP_SAMPLES,

@@ -25,8 +25,8 @@ class Login(Params):
 
     model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
-    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]+$")
-    password: SecretStr
+    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]+$", description="Who asks; without a colon.")
+    password: SecretStr = Field(description="What proves it, as a reference.")
 
 
 class Access(Params):
@@ -43,7 +43,7 @@ class Access(Params):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     url: str = Field(description="Of a node, or of what stands before the nodes; without credentials in it.")
-    basic_auth: Login | None = Field(None, description="`username` and `password`.")
+    basic_auth: Login | None = Field(None, description="User and password.")
     api_key: SecretStr | None = Field(None, description="An API key in its encoded form (Elasticsearch).")
     bearer_token: SecretStr | None = Field(None, description="A token.")
     verify: bool = Field(True, description="Whether certificate and name are verified.")

@@ -65,18 +65,18 @@ def _checked(pattern: str) -> str:
 
 
 class Step(Params):
-    """One step of a dialogue: exactly one of the three.
+    """One step of a dialogue: exactly one of the three."""
 
-    Attributes:
-        expect: lines are read until one has this regular expression (RE2) in it.
-        send: text to send, with CR LF after it unless it ends in a line feed.
-        starttls: TLS begins here (RFC 3207 and its like).
-
-    """
-
-    expect: Annotated[str, Field(max_length=PATTERN_LIMIT), AfterValidator(_checked)] | None = None
-    send: str | None = Field(None, max_length=STEP_LIMIT_BYTES, repr=False)
-    starttls: Literal[True] | None = None
+    expect: Annotated[str, Field(max_length=PATTERN_LIMIT), AfterValidator(_checked)] | None = Field(
+        None, description="Read lines until one has this regular expression (RE2) in it."
+    )
+    send: str | None = Field(
+        None,
+        max_length=STEP_LIMIT_BYTES,
+        repr=False,
+        description="Send this text, with CR LF after it unless it ends in a line feed.",
+    )
+    starttls: Literal[True] | None = Field(None, description="true: begin TLS here (RFC 3207 and its like).")
 
     model_config = ConfigDict(str_strip_whitespace=False)
 

@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from probes.certificates import CERT_FACTS, CHAIN_LIMIT, PeerCertificate, peer_certificate, utc_text
+from probes.certificates import CERT_FACTS, CERT_SAMPLES, CHAIN_LIMIT, PeerCertificate, peer_certificate, utc_text
 from probes.failures import TroubleError, classify
 from probes.model import Failure, Resources
 from probes.resolver import ascii_name, numeric
 
 __all__ = [
     "CERT_FACTS",
+    "CERT_SAMPLES",
     "Contexts",
     "PeerCertificate",
     "TlsSession",

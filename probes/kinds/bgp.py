@@ -28,7 +28,7 @@ from probes.snmp_neighbours import ESTABLISHED, NAMED, BgpPeer, NeighbourParams,
 
 
 class BgpParams(NeighbourParams):
-    """Parameters of the kind `bgp`; the module's docstring says what they mean."""
+    """Parameters of the kind `bgp`."""
 
 
 async def run(params: BgpParams, ctx: Context) -> Measurement:

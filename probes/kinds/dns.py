@@ -19,18 +19,6 @@ each third of the time. A truncated answer is fetched over TCP, and a server tha
 without it. What does not come from the asked address, or answers another question, is ignored and counted
 (RFC 5452): where a server answers from another address than it was asked at, `ignored` says so.
 
-| parameter | meaning |
-|---|---|
-| `name` | what is looked up; with type PTR also an address, which is turned round |
-| `type` | the record type (A), also as TYPE123 |
-| `server` | host or host:port of the name server; default: this host's first one (/etc/resolv.conf) |
-| `rcode` | allowed codes (`[NOERROR]`); `[NXDOMAIN]` watches that a name does not exist |
-| `min_answers` | fewest records (1) of an answer with NOERROR |
-| `transport` | `udp` (with TCP for what is truncated) or `tcp` |
-| `recursion` | ask the server to ask others (true); false for the servers of a zone |
-| `dnssec_ok` | ask for signatures; whether the server verified them is the flag `ad` |
-| `ip_version` | 4 or 6: only addresses of that version for a server given by name |
-
 Records are written as in zone files, with the last dot of names: `10 mail.example.vn.`; TXT without its quotes.
 """
 
@@ -90,27 +78,33 @@ _RCODES_SCHEMA = WithJsonSchema(
 
 
 class DnsParams(Params):
-    """Parameters of the kind `dns`; the module's docstring says what they mean."""
+    """Parameters of the kind `dns`."""
 
-    name: str = Field(min_length=1, max_length=4 * NAME_LIMIT_OCTETS)
-    type: Annotated[str, AfterValidator(_type)] = "A"
+    name: str = Field(
+        min_length=1,
+        max_length=4 * NAME_LIMIT_OCTETS,
+        description="What is looked up; with type PTR also an address, which is turned round.",
+    )
+    type: Annotated[str, AfterValidator(_type)] = Field("A", description="The record type, also as TYPE123.")
     server: Annotated[
         HostPort | None,
         BeforeValidator(_server),
         PlainSerializer(lambda server: str(server) if server else None, return_type=str | None),
         WithJsonSchema({"type": ["string", "null"], "examples": ["10.0.0.53", "ns1.example.vn:53"]}),
-    ] = None
+    ] = Field(None, description="host or host:port of the name server; default: this host's first (/etc/resolv.conf).")
     rcode: Annotated[
         tuple[Annotated[str, AfterValidator(_rcode)], ...],
         BeforeValidator(_rcodes),
         Field(min_length=1),
         _RCODES_SCHEMA,
-    ] = ("NOERROR",)
-    min_answers: int = Field(1, ge=0, le=1000)
-    transport: Literal["udp", "tcp"] = "udp"
-    recursion: bool = True
-    dnssec_ok: bool = False
-    ip_version: IpVersion | None = None
+    ] = Field(("NOERROR",), description="Allowed codes; `[NXDOMAIN]` watches that a name does not exist.")
+    min_answers: int = Field(1, ge=0, le=1000, description="Fewest records of an answer with NOERROR.")
+    transport: Literal["udp", "tcp"] = Field("udp", description="udp (with TCP for what is truncated) or tcp.")
+    recursion: bool = Field(True, description="Ask the server to ask others; false for the servers of a zone.")
+    dnssec_ok: bool = Field(False, description="Ask for signatures; that the server verified them is the flag `ad`.")
+    ip_version: IpVersion | None = Field(
+        None, description="4 or 6: only addresses of that version, for a server given by name."
+    )
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> DnsParams:

@@ -34,7 +34,7 @@ from probes.model import Context, Failure, Measurement, Params, Probe
 from probes.resolver import resolve
 from probes.tcp_address import HostPort, ServerName, parse_address
 from probes.tcp_facts import StreamFacts
-from probes.tls import CERT_FACTS, TlsSession, Trust, context_for, sni_name
+from probes.tls import CERT_FACTS, CERT_SAMPLES, TlsSession, Trust, context_for, sni_name
 
 Lines = list[tuple[str, str]]
 
@@ -231,7 +231,7 @@ PROBE = Probe(
         "transfer_s": "time from the header of the answer to its end, seconds",
         "grpc_status": "status code of the call; 0 is OK",
         "serving_status": "what the server says: 0 UNKNOWN, 1 SERVING, 2 NOT_SERVING, 3 SERVICE_UNKNOWN",
-        "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+        **CERT_SAMPLES,
     },
     facts={"serving": "string", **CERT_FACTS},
     latency="first_byte_s",

@@ -116,8 +116,8 @@ class BasicAuth(Params):
 
     model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
-    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$")
-    password: SecretStr
+    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", description="Who asks; without a colon.")
+    password: SecretStr = Field(description="What proves it, as a reference.")
 
 
 class HttpParams(Params):

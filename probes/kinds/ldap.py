@@ -11,9 +11,9 @@
       in_step: {address: "10.1.0.8:636", suffix: "dc=example,dc=vn", max_gap: 5m}
       down_when: ["entries < 1.0"]
 
-Each phase is measured apart: `resolve`, `connect`, `tls` (StartTLS is asked for in it), `login` (bind), `query` (search),
-`in_step`. A bind that is refused (codes 49, 48, 8, 13 and 53) is `auth_rejected`; any other code but success is
-`query_failed` with its number, name and the server's words.
+Each phase is measured apart: `resolve`, `connect`, `tls` (StartTLS is asked for in it), `login` (bind), `query`
+(search), `in_step`. A bind that is refused (codes 49, 48, 8, 13 and 53) is `auth_rejected`; any other code but success
+is `query_failed` with its number, name and the server's words.
 
 **Search.** At most 1,000 entries and 1 MiB are taken, of which only the freshness' attribute is asked for: never
 anybody's data. The server is given the limits of entries and of seconds too. More entries than it gives are
@@ -22,8 +22,8 @@ anybody's data. The server is given the limits of entries and of seconds too. Mo
 **Freshness.** The greatest value of an attribute of the entries found, a generalized time such as `modifyTimestamp`,
 against our own clock (LDAP has no other). Older than `max_age`, or no entry with it, is `stale`.
 
-**In step.** The `contextCSN` of a suffix, here and at another server (OpenLDAP's syncrepl; Administrator's Guide, section
-18): `gap` is by how many seconds this server's newest change is older than the other's. One bind each, as one
+**In step.** The `contextCSN` of a suffix, here and at another server (OpenLDAP's syncrepl; Administrator's Guide,
+section 18): `gap` is by how many seconds this server's newest change is older than the other's. One bind each, as one
 login. It needs the overlay `syncprov` on both.
 
 A bind in clear sends the password to whoever listens: it is done only where `tls` is given. Without `bind_dn` it is
@@ -36,19 +36,7 @@ anonymous.
       by dn.exact="cn=thongsuot,dc=example,dc=vn" read by * break
     access to dn.subtree="ou=people,dc=example,dc=vn" attrs=entry,objectClass,modifyTimestamp
       by dn.exact="cn=thongsuot,dc=example,dc=vn" read by * break
-
-| parameter | meaning |
-|---|---|
-| `address` | host:port; port 389 unless written, 636 with `tls: ldaps` |
-| `tls` | none (default), starttls or ldaps |
-| `verify`, `ca_file`, `server_name` | verify the server (default true) |
-| `bind_dn`, `password` | how to log in; anonymous without |
-| `base`, `scope`, `filter` | what to search: base (default: the root), scope base, one or sub (default base), filter (default `(objectClass=*)`) |
-| `freshness` | `attribute`, `max_age`; `state`: down (default) or degraded |
-| `in_step` | `address`, `suffix`, `max_gap`; `state` |
-| `session` | new (default): bind each time; or keep one from run to run |
-| `ip_version` | 4 or 6: only addresses of that version |
-"""  # noqa: E501 - a table's row is one line
+"""
 
 from __future__ import annotations
 
@@ -63,7 +51,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
 from probes import ldap_wire as wire
-from probes.database_findings import FRESHNESS_SAMPLES, IN_STEP_SAMPLES, Findings
+from probes.database_findings import FRESHNESS_SAMPLES, IN_STEP_SAMPLES, Findings, measured
 from probes.database_memory import in_session
 from probes.database_params import Rule, SessionUse
 from probes.failures import NETWORK_ERRORS, TroubleError, classify
@@ -71,7 +59,7 @@ from probes.model import Context, Failure, Measurement, Params, Probe
 from probes.resolver import IpVersion, ascii_name, resolve
 from probes.tcp_address import HostPort, ServerName, parse_address
 from probes.tcp_stream import TcpStream, connect
-from probes.tls import CERT_FACTS, Trust, context_for
+from probes.tls import CERT_FACTS, CERT_SAMPLES, Trust, context_for
 from probes.units import Duration
 
 ENTRIES_LIMIT = 1000
@@ -102,52 +90,45 @@ Dn = Annotated[str, Field(max_length=1024)]
 
 
 class AttributeFreshness(Rule):
-    """How old the newest time in an attribute may be.
+    """How old the newest time in an attribute may be."""
 
-    Attributes:
-        attribute: holds a generalized time.
-        max_age: beyond it the data is stale.
-
-    """
-
-    attribute: str = Field(default="modifyTimestamp", pattern=r"^[A-Za-z][A-Za-z0-9.-]{0,127}$")
-    max_age: Duration = Field(gt=0)
+    attribute: str = Field(
+        default="modifyTimestamp",
+        pattern=r"^[A-Za-z][A-Za-z0-9.-]{0,127}$",
+        description="Holds a generalized time.",
+    )
+    max_age: Duration = Field(gt=0, description="Beyond it the data is stale.")
 
 
 class LdapInStep(Rule):
-    """Another server that should have the same changes.
+    """Another server that should have the same changes."""
 
-    Attributes:
-        address: where it is.
-        suffix: whose contextCSN is compared.
-        max_gap: how far one may be behind the other.
-
-    """
-
-    address: Place
-    suffix: Dn
-    max_gap: Duration = Field(ge=0)
+    address: Place = Field(description="Where it is.")
+    suffix: Dn = Field(description="Whose contextCSN is compared.")
+    max_gap: Duration = Field(ge=0, description="How far one may be behind the other.")
 
 
 class LdapParams(Params):
-    """Parameters of the kind `ldap`; the module's docstring says what they mean."""
+    """Parameters of the kind `ldap`."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    address: Place
-    tls: Literal["none", "starttls", "ldaps"] = "none"
-    verify: bool = True
-    ca_file: str = ""
-    server_name: ServerName | None = None
-    bind_dn: Dn = ""
-    password: SecretStr | None = None
-    base: Dn = ""
-    scope: Literal["base", "one", "sub"] = "base"
-    filter: Annotated[str, Field(max_length=4096), AfterValidator(_filter)] = "(objectClass=*)"
-    freshness: AttributeFreshness | None = None
-    in_step: LdapInStep | None = None
+    address: Place = Field(description="host:port; port 389 unless written, 636 with `tls: ldaps`.")
+    tls: Literal["none", "starttls", "ldaps"] = Field("none", description="none, starttls or ldaps.")
+    verify: bool = Field(True, description="Whether certificate and name are verified.")
+    ca_file: str = Field("", description="PEM file of the only authorities to trust, instead of the system's.")
+    server_name: ServerName | None = Field(None, description="Name to ask for (SNI) and to verify instead of the host.")
+    bind_dn: Dn = Field("", description="Who logs in; anonymous without.")
+    password: SecretStr | None = Field(None, description="The password, as a reference.")
+    base: Dn = Field("", description="Where to search; default: the root.")
+    scope: Literal["base", "one", "sub"] = Field("base", description="How deep: base, one or sub.")
+    filter: Annotated[str, Field(max_length=4096), AfterValidator(_filter)] = Field(
+        "(objectClass=*)", description="What to find (RFC 4515)."
+    )
+    freshness: AttributeFreshness | None = Field(None, description="How old the newest time in an attribute may be.")
+    in_step: LdapInStep | None = Field(None, description="Another server that should have the same changes.")
     session: SessionUse = "new"
-    ip_version: IpVersion | None = None
+    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
 
     @model_validator(mode="after")
     def _keeps_its_secret(self) -> Self:
@@ -223,14 +204,9 @@ class _Session:
 async def run(params: LdapParams, ctx: Context) -> Measurement:
     """Connect, bind, search, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    try:
-        opening = partial(_open, params, params.address, ctx, findings)
-        await in_session(ctx, ("ldap", params), params.session, opening, partial(_measure, params, findings))
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+    opening = partial(_open, params, params.address, ctx, findings)
+    work = in_session(ctx, ("ldap", params), params.session, opening, partial(_measure, params, findings))
+    return await measured(ctx, findings, work)
 
 
 async def _open(params: LdapParams, address: str, ctx: Context, findings: Findings) -> _Session:
@@ -361,7 +337,7 @@ PROBE = Probe(
         "login_s": "time of the bind, in seconds",
         "query_s": "time of the search, in seconds",
         "entries": "entries that the search found",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **CERT_SAMPLES,
         **FRESHNESS_SAMPLES,
         **IN_STEP_SAMPLES,
     },

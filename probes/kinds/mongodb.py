@@ -57,101 +57,68 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from probes import mongodb_figures as figures
 from probes.database_findings import (
     FACTS,
-    FRESHNESS_SAMPLES,
-    GROWTH_SAMPLES,
-    IN_STEP_SAMPLES,
-    REPLICATION_SAMPLES,
-    ROLE_SAMPLES,
+    JUDGED_SAMPLES,
     Findings,
     judge_age,
-    judge_gap,
     judge_replica,
     judge_replicas,
     judge_role,
+    measured,
     note_size,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Gap, Name, Replication, Role, Rule, SessionUse
-from probes.database_url import DatabaseUrl, parsed
-from probes.failures import NETWORK_ERRORS, TroubleError, classify, plain_line
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import DatabaseParams, Gap, Name, Replication, Rule, SessionUse
+from probes.database_step import ask_in_session, judge_step
+from probes.database_url import DatabaseUrl
+from probes.failures import TroubleError, plain_line
+from probes.model import Context, Failure, Measurement, Probe
 from probes.mongodb_session import FORM, HELLO, Document, Session
 from probes.mongodb_wire import bson
 from probes.resolver import IpVersion, resolve
 from probes.tcp_stream import connect
-from probes.tls import CERT_FACTS
+from probes.tls import CERT_FACTS, CERT_SAMPLES
 from probes.units import Duration
 
-Uri = Annotated[
-    DatabaseUrl,
-    BeforeValidator(parsed(FORM)),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": [FORM.example]}),
-]
+Uri = Annotated[DatabaseUrl, FORM]
 """A connection string with one host."""
 
 
 class NewestDocument(Rule):
-    """How old the newest document may be.
+    """How old the newest document may be."""
 
-    Attributes:
-        collection: where it is.
-        field: what tells its age; dots lead into a document within.
-        max_age: beyond it the data is stale.
-
-    """
-
-    collection: Name
-    field: Name
-    max_age: Duration = Field(gt=0)
+    collection: Name = Field(description="Where it is.")
+    field: Name = Field(description="What tells its age; dots lead into a document within.")
+    max_age: Duration = Field(gt=0, description="Beyond it the data is stale.")
 
 
 class InStepWith(Rule):
-    """Another server that should hold the same.
-
-    Attributes:
-        uri: where it is, and its database.
-        collection: which is compared.
-        field: compare its greatest value instead of counting documents.
-        max_gap: how far one may be behind the other.
-
-    """
+    """Another server that should hold the same."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    uri: Uri
-    collection: Name
-    field: Name | None = None
-    max_gap: Gap
+    uri: Uri = Field(description="Where it is, and its database.")
+    collection: Name = Field(description="Which is compared.")
+    field: Name | None = Field(None, description="Compare its greatest value instead of counting documents.")
+    max_gap: Gap = Field(description="How far one may be behind the other: a number, or a duration for times.")
 
 
-class MongodbParams(Params):
+class MongodbParams(DatabaseParams):
     """Parameters of the kind `mongodb`."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a connection string that is not one
 
     uri: Uri = Field(
         description="`mongodb://user:password@host:port/database`; options `tls`, `tlsCAFile`, "
         "`tlsAllowInvalidCertificates`, `tlsAllowInvalidHostnames`, `authSource`, `authMechanism`, `appName`."
     )
-    role: Role = Field("any", description="What the server should be: primary, replica or any.")
     replica_set: Name | None = Field(None, description="Name of the replica set that it should be in.")
-    replication: Replication = Field(
-        Replication(state="degraded"),
-        description="`max_lag` of the slowest replica, and how many `replicas` a primary has at the least.",
-    )
-    freshness: NewestDocument | None = Field(None, description="`collection`, `field` and `max_age`.")
-    in_step: InStepWith | None = Field(None, description="`uri`, `collection`, perhaps `field`, and `max_gap`.")
+    freshness: NewestDocument | None = Field(None, description="How old the newest document may be.")
+    in_step: InStepWith | None = Field(None, description="Another server that should hold the same.")
     details: bool = Field(True, description="Whether to ask for the server's own figures.")
-    session: SessionUse = Field(
-        "new", description="`keep`: use one session for many runs; logging in is not tried then."
-    )
-    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
+    session: SessionUse = "new"
 
     @field_validator("replication")
     @classmethod
@@ -164,20 +131,16 @@ class MongodbParams(Params):
 async def run(params: MongodbParams, ctx: Context) -> Measurement:
     """Connect, log in, ask, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    try:
-        bson()
+    return await measured(ctx, findings, _run(params, ctx, findings))
 
-        async def work(session: Session) -> None:
-            await _measure(params, session, findings)
 
-        await in_session(
-            ctx, ("mongodb", params), params.session, lambda: _open(params.uri, params.ip_version, ctx), work
-        )
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+async def _run(params: MongodbParams, ctx: Context, findings: Findings) -> None:
+    bson()
+
+    async def work(session: Session) -> None:
+        await _measure(params, session, findings)
+
+    await in_session(ctx, ("mongodb", params), params.session, lambda: _open(params.uri, params.ip_version, ctx), work)
 
 
 async def _open(uri: DatabaseUrl, ip_version: IpVersion | None, ctx: Context) -> Session:
@@ -303,23 +266,21 @@ async def _compare(
     rule: InStepWith, here: float | None, ip_version: IpVersion | None, ctx: Context, findings: Findings
 ) -> None:
     """Ask the other server, and judge the gap."""
-    ctx.phases.begin("in_step")
-    apart = Context(ctx.timeout_s, ctx.deadline, ctx.resources)  # its phases are not this server's
-    other = f"the other one ({rule.uri.address})"
-    try:
-        session = await _open(rule.uri, ip_version, apart)
-        try:
-            apart.phases.begin("query")
-            (answer,) = await session.ask([_step(rule, rule.uri.database or "admin")])
-            there = _figure(rule, answer)
-        finally:
-            session.close()
-    except NETWORK_ERRORS as error:
-        failure, message = classify(error, apart.phases.current)
-        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
-        return
-    ctx.phases.end()
-    judge_gap(here, there, rule, other, findings)
+
+    async def open_other(apart: Context) -> Session:
+        return await _open(rule.uri, ip_version, apart)
+
+    async def ask_here() -> float | None:
+        return here
+
+    async def ask_there(there: Session) -> float | None:
+        (answer,) = await there.ask([_step(rule, rule.uri.database or "admin")])
+        return _figure(rule, answer)
+
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        return await ask_in_session(apart, None, "new", open_other, ask_here, ask_there)
+
+    await judge_step(ctx, rule, rule.uri.address, findings, ask_both)
 
 
 PROBE = Probe(
@@ -345,12 +306,8 @@ PROBE = Probe(
         "members": "members of the replica set",
         "members_unavailable": "members that are unreachable, or neither primary, secondary nor arbiter",
         "replicas": "secondaries that a primary has and reaches",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
-        **ROLE_SAMPLES,
-        **REPLICATION_SAMPLES,
-        **GROWTH_SAMPLES,
-        **FRESHNESS_SAMPLES,
-        **IN_STEP_SAMPLES,
+        **CERT_SAMPLES,
+        **JUDGED_SAMPLES,
     },
     facts={**FACTS, "replica_set": "string", "primary": "string", "version": "string", **CERT_FACTS},
     latency="query_s",

@@ -25,9 +25,9 @@ column. NULL is null, numbers are numbers, times are text.
 time of the newest data (in the session's time zone) or its age in seconds. By the server's clock. `stale` beyond
 `max_age`, for NULL and for no row.
 
-**Details.** `status` (sessions against the maximum, row locks waited for, Galera), `transactions`, `replication`; `size`
-and growth only when named: the server may open every table for it, and only tables that the login may see are counted.
-All in one round trip. What the login may not see is absent, and named in the fact `unseen`.
+**Details.** `status` (sessions against the maximum, row locks waited for, Galera), `transactions`, `replication`;
+`size` and growth only when named: the server may open every table for it, and only tables that the login may see are
+counted. All in one round trip. What the login may not see is absent, and named in the fact `unseen`.
 
 **Role and replication.** A server with a replication channel is a replica. A channel whose IO or SQL thread does not
 run, or whose lag is NULL, is stopped, with the last error's words; that is degraded by default, as
@@ -55,98 +55,61 @@ server has not seen it since its start, is given only to a server whose certific
 
 For replication `GRANT REPLICA MONITOR ON *.*` (MariaDB from 10.5 on; else `REPLICATION CLIENT`), for the transactions
 `GRANT PROCESS ON *.*`, which shows other people's statements too: leave it out where that is too much.
-
-| parameter | meaning |
-|---|---|
-| `dsn` | `mysql://user:password@host:port/database`; options `sslmode` (disable, allow, prefer, require, verify-ca, verify-full; default prefer), `sslrootcert` (a PEM file) |
-| `query` | one statement |
-| `details` | true (default), false, or a list of status, transactions, replication, size |
-| `role` | primary, replica or any (default) |
-| `replication` | `max_lag`, `replicas` (the least number of a primary's, MariaDB), `heartbeat: {table, column}`, `state` |
-| `galera` | `nodes`: the least number; `state` |
-| `freshness` | `query`, or `table` and `column`; `max_age`; `state`: down (default) or degraded |
-| `in_step` | `dsn`; `query`, or `table` and perhaps `column`; `max_gap`: a number, or a duration for times; `state` |
-| `session` | new (default) or keep |
-| `ip_version` | 4 or 6: only addresses of that version |
-"""  # noqa: E501 - a table's row is one line
+"""
 
 from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
 from probes import mysql_details as details
 from probes.database_findings import (
     FACTS,
-    FRESHNESS_SAMPLES,
-    GROWTH_SAMPLES,
-    IN_STEP_SAMPLES,
-    REPLICATION_SAMPLES,
-    ROLE_SAMPLES,
+    JUDGED_SAMPLES,
+    ROW_FACTS,
     Findings,
     figure_of,
     judge_age,
-    judge_gap,
+    measured,
+    seconds_of,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Freshness, InStep, Replication, Role, SessionUse, Statement, quoted, quoted_column
-from probes.failures import NETWORK_ERRORS, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import Freshness, InStep, SessionUse, SqlParams, figure_sql, quoted, quoted_column
+from probes.database_step import ask_in_session, judge_step
+from probes.failures import TroubleError
+from probes.model import Context, Failure, Measurement, Probe
 from probes.mysql_details import Detail, Galera
 from probes.mysql_session import Session
 from probes.mysql_wire import INTEGERS, REALS, TIMES, version_number
-from probes.postgresql_dsn import Dsn, parse_dsn
+from probes.postgresql_dsn import Dsn, MysqlDsn
 from probes.resolver import IpVersion, resolve
 from probes.tcp_stream import connect
-from probes.tls import CERT_FACTS
+from probes.tls import CERT_FACTS, CERT_SAMPLES
 
-PORT = 3306
 _TIME = re.compile(r"[0-9][0-9 :.-]{0,30}\Z")
 
 
-def _dsn(value: Any) -> Any:
-    return parse_dsn(value, "mysql", PORT) if isinstance(value, str) else value
-
-
-DsnText = Annotated[
-    Dsn,
-    BeforeValidator(_dsn),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["mysql://thongsuot:${env:DB_PASSWORD}@10.0.0.6:3306/app"]}),
-]
-
-
 class MysqlInStep(InStep):
-    """Another database that should hold the same.
+    """Another database that should hold the same."""
 
-    Attributes:
-        dsn: where it is.
-
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    dsn: DsnText
+    dsn: MysqlDsn = Field(description="Where it is.")
 
 
-class MysqlParams(Params):
-    """Parameters of the kind `mysql`; the module's docstring says what they mean."""
+class MysqlParams(SqlParams):
+    """Parameters of the kind `mysql`."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a dsn that is not one
-
-    dsn: DsnText
-    query: Statement = "SELECT 1"
-    details: bool | tuple[Detail, ...] = True
-    role: Role = "any"
-    replication: Replication = Replication(state="degraded")
-    galera: Galera = Galera(state="degraded")
-    freshness: Freshness | None = None
-    in_step: MysqlInStep | None = None
+    dsn: MysqlDsn = Field(
+        description="`mysql://user:password@host:port/database`; options `sslmode` (disable, allow, prefer, require, "
+        "verify-ca, verify-full; default prefer), `sslrootcert` (a PEM file)."
+    )
+    details: bool | tuple[Detail, ...] = Field(
+        True, description="true, false, or a list of status, transactions, replication, size."
+    )
+    galera: Galera = Field(Galera(state="degraded"), description="How the Galera cluster should be.")
+    in_step: MysqlInStep | None = Field(None, description="Another database that should hold the same.")
     session: SessionUse = "new"
-    ip_version: IpVersion | None = None
 
     def wanted(self) -> frozenset[Detail]:
         """Return which details to ask for; role, replication and Galera need theirs."""
@@ -162,14 +125,9 @@ class MysqlParams(Params):
 async def run(params: MysqlParams, ctx: Context) -> Measurement:
     """Connect, log in, query, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    try:
-        opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
-        await in_session(ctx, ("mysql", params), params.session, opening, partial(_work, params, findings))
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+    opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
+    work = in_session(ctx, ("mysql", params), params.session, opening, partial(_work, params, findings))
+    return await measured(ctx, findings, work)
 
 
 async def _open(dsn: Dsn, ip_version: IpVersion | None, ctx: Context, findings: Findings) -> Session:
@@ -219,9 +177,7 @@ async def _measure(params: MysqlParams, session: Session, findings: Findings) ->
         await _details(params, names, session, findings)
         phases.end()
     if params.in_step is not None:
-        phases.begin("in_step")
         await _compare(params, params.in_step, session, findings)
-        phases.end()
 
 
 async def _details(params: MysqlParams, names: frozenset[Detail], session: Session, findings: Findings) -> None:
@@ -242,48 +198,34 @@ async def _details(params: MysqlParams, names: frozenset[Detail], session: Sessi
     details.judge_channels(channels, params.replication, heartbeat_s, findings)
 
 
-class _OtherError(TroubleError):
-    """Trouble with the other database."""
-
-
 async def _compare(params: MysqlParams, rule: MysqlInStep, session: Session, findings: Findings) -> None:
     """Ask both databases the same, one right after the other."""
-    ctx = Context(session.ctx.timeout_s, session.ctx.deadline, session.ctx.resources)  # with phases of its own
-    sql = rule.query or _figure_sql(rule)
-    other = f"the other one ({rule.dsn.address})"
+    sql = rule.query or figure_sql(rule.table or "", rule.column, "`")
 
-    async def ask(there: Session) -> None:
-        try:
-            await there.begin()
-            here_text = (await session.fetch(sql)).text()
-            there_text = (await there.fetch(sql)).text()
-            if params.session == "keep":
-                await there.end()
-        except NETWORK_ERRORS as error:
-            raise _OtherError(*classify(error, "")) from None
-        judge_gap(figure_of(here_text), figure_of(there_text), rule, other, findings)
+    async def open_other(apart: Context) -> Session:
+        return await _open(rule.dsn, params.ip_version, apart, Findings())
 
-    async def open_other() -> Session:
-        try:
-            return await _open(rule.dsn, params.ip_version, ctx, Findings())
-        except NETWORK_ERRORS as error:
-            raise _OtherError(*classify(error, ctx.phases.current)) from None
+    async def ask_here() -> float | None:
+        return figure_of((await session.fetch(sql)).text())
 
-    try:
-        await in_session(ctx, ("mysql", params, "in_step"), params.session, open_other, ask)
-    except _OtherError as error:
-        findings.find(rule.state, error.failure, f"{other} cannot be asked: {error.message}")
+    async def ask_there(there: Session) -> float | None:
+        await there.begin()
+        figure = figure_of((await there.fetch(sql)).text())
+        if params.session == "keep":
+            await there.end()
+        return figure
 
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        key = ("mysql", params, "in_step")
+        return await ask_in_session(apart, key, params.session, open_other, ask_here, ask_there)
 
-def _figure_sql(rule: InStep) -> str:
-    figure = "count(*)" if rule.column is None else f"max({quoted_column(rule.column, '`')})"
-    return f"SELECT {figure} FROM {quoted(rule.table or '', '`')}"  # noqa: S608 - names are quoted
+    await judge_step(session.ctx, rule, rule.dsn.address, findings, ask_both)
 
 
 async def _column_age_s(session: Session, table: str, column: str) -> float | None:
     newest = f"max({quoted_column(column, '`')})"
     sql = f"SELECT timestampdiff(MICROSECOND, {newest}, now(6)) / 1e6 FROM {quoted(table, '`')}"  # noqa: S608
-    return _seconds((await session.fetch(sql)).text())
+    return seconds_of((await session.fetch(sql)).text())
 
 
 async def _age_s(session: Session, freshness: Freshness) -> float | None:
@@ -300,18 +242,11 @@ async def _age_s(session: Session, freshness: Freshness) -> float | None:
     column = result.columns[0]
     if column.type in TIMES and _TIME.match(text):
         asked = f"SELECT timestampdiff(MICROSECOND, '{text}', now(6)) / 1e6"
-        return _seconds((await session.fetch(asked)).text())
+        return seconds_of((await session.fetch(asked)).text())
     if column.type not in INTEGERS | REALS:
         message = f"the freshness query gives neither a time nor an age in its first column ({column.name})"
         raise TroubleError(Failure.QUERY_FAILED, message)
-    return _seconds(text)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise TroubleError(Failure.PROTOCOL, "the server's number is not one") from None
+    return seconds_of(text)
 
 
 PROBE = Probe(
@@ -328,14 +263,10 @@ PROBE = Probe(
         "rows": "rows that the query gave",
         "details_s": "time of asking the server about itself, in seconds",
         "server_version_num": "version as a number: 101119 for 10.11.19",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **CERT_SAMPLES,
         **details.SAMPLES,
-        **ROLE_SAMPLES,
-        **REPLICATION_SAMPLES,
-        **GROWTH_SAMPLES,
-        **FRESHNESS_SAMPLES,
-        **IN_STEP_SAMPLES,
+        **JUDGED_SAMPLES,
     },
-    facts={"row": "dyn", "value": "dyn", "server_version": "string", **FACTS, **CERT_FACTS},
+    facts={**ROW_FACTS, "server_version": "string", **FACTS, **CERT_FACTS},
     latency="query_s",
 )

@@ -53,69 +53,47 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from probes import oracle_figures as figures
 from probes.database_findings import (
     FACTS,
-    FRESHNESS_SAMPLES,
-    GROWTH_SAMPLES,
-    IN_STEP_SAMPLES,
-    REPLICATION_SAMPLES,
-    ROLE_SAMPLES,
+    JUDGED_SAMPLES,
+    ROW_FACTS,
     Findings,
     judge_age,
-    judge_gap,
     judge_replica,
     judge_role,
+    measured,
     note_size,
 )
 from probes.database_memory import memory_of
-from probes.database_params import Freshness, InStep, Replication, Role, Statement, quoted, quoted_column
-from probes.database_url import DatabaseUrl, parsed
-from probes.failures import NETWORK_ERRORS, TroubleError, classify, plain_line
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import InStep, SqlParams, Statement, figure_sql, quoted, quoted_column
+from probes.database_step import asking_other, judge_step
+from probes.database_url import DatabaseUrl
+from probes.failures import TroubleError, plain_line
+from probes.model import Context, Failure, Measurement, Probe
 from probes.oracle_session import FORM, NOT_ALLOWED, Answer, Session, driver, open_session
 from probes.resolver import IpVersion, resolve
 
-Dsn = Annotated[
-    DatabaseUrl,
-    BeforeValidator(parsed(FORM)),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": [FORM.example]}),
-]
+Dsn = Annotated[DatabaseUrl, FORM]
 
 
 class OracleInStep(InStep):
-    """Another database that should hold the same.
+    """Another database that should hold the same."""
 
-    Attributes:
-        dsn: where it is.
-
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    dsn: Dsn
+    dsn: Dsn = Field(description="Where it is.")
 
 
-class OracleParams(Params):
+class OracleParams(SqlParams):
     """Parameters of the kind `oracle`."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a dsn that is not one
 
     dsn: Dsn = Field(
         description="`oracle://user:password@host:port/service`; options `tls`, `caFile`, `verify`, `sid`, `appName`."
     )
     query: Statement = Field("SELECT 1 FROM DUAL", description="One statement.")
     details: bool = Field(True, description="Whether to ask for the database's own figures.")
-    role: Role = Field("any", description="What the database should be: primary, replica or any.")
-    replication: Replication = Field(Replication(state="degraded"), description="`max_lag`, `state`.")
-    freshness: Freshness | None = Field(None, description="`query`, or `table` and `column`; `max_age`; `state`.")
-    in_step: OracleInStep | None = Field(
-        None, description="`dsn`; `query`, or `table` and perhaps `column`; `max_gap`; `state`."
-    )
-    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
+    in_step: OracleInStep | None = Field(None, description="Another database that should hold the same.")
 
     @model_validator(mode="after")
     def _names_a_database(self) -> OracleParams:
@@ -128,18 +106,16 @@ class OracleParams(Params):
 async def run(params: OracleParams, ctx: Context) -> Measurement:
     """Connect, log in, query, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
+    return await measured(ctx, findings, _run(params, ctx, findings))
+
+
+async def _run(params: OracleParams, ctx: Context, findings: Findings) -> None:
+    driver()
+    session = await _open(params.dsn, params.ip_version, ctx)
     try:
-        driver()
-        session = await _open(params.dsn, params.ip_version, ctx)
-        try:
-            await measure(params, session, ctx, findings)
-        finally:
-            await session.close()
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+        await measure(params, session, ctx, findings)
+    finally:
+        await session.close()
 
 
 async def _open(dsn: DatabaseUrl, ip_version: IpVersion | None, ctx: Context) -> Session:
@@ -162,9 +138,7 @@ async def measure(params: OracleParams, session: Session, ctx: Context, findings
         await _details(params, session, ctx, findings)
         ctx.phases.end()
     if params.in_step is not None:
-        ctx.phases.begin("in_step")
         await _compare(params, params.in_step, session, ctx, findings)
-        ctx.phases.end()
 
 
 def _describe(answer: Answer, findings: Findings) -> None:
@@ -213,23 +187,21 @@ async def _compare(
     params: OracleParams, rule: OracleInStep, session: Session, ctx: Context, findings: Findings
 ) -> None:
     """Ask both databases the same, one right after the other."""
-    apart = Context(ctx.timeout_s, ctx.deadline, ctx.resources)  # its phases are not this database's
-    sql, other = rule.query or _figure_sql(rule), f"the other one ({rule.dsn.address})"
+    sql = rule.query or figure_sql(rule.table or "", rule.column)
     unfit = "what should be compared is not a number"
-    here = _number(await session.fetch(sql), unfit)
-    try:
-        there_session = await _open(rule.dsn, params.ip_version, apart)
-        try:
-            apart.phases.begin("query")
-            await there_session.begin()
-            there = _number(await there_session.fetch(sql), unfit)
-        finally:
-            await there_session.close()
-    except NETWORK_ERRORS as error:
-        failure, message = classify(error, apart.phases.current)
-        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
-        return
-    judge_gap(here, there, rule, other, findings)
+
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        here = _number(await session.fetch(sql), unfit)
+        with asking_other(apart):
+            there = await _open(rule.dsn, params.ip_version, apart)
+            try:
+                apart.phases.begin("query")
+                await there.begin()
+                return here, _number(await there.fetch(sql), unfit)
+            finally:
+                await there.close()
+
+    await judge_step(ctx, rule, rule.dsn.address, findings, ask_both)
 
 
 def _number(answer: Answer, unfit: str) -> float | None:
@@ -244,11 +216,6 @@ def _number(answer: Answer, unfit: str) -> float | None:
 def _age_sql(table: str, column: str) -> str:
     newest = f"CAST(MAX({quoted_column(column)}) AS DATE)"
     return f"SELECT (CAST(SYSTIMESTAMP AS DATE) - {newest}) * 86400 FROM {quoted(table)}"  # noqa: S608 - names are quoted
-
-
-def _figure_sql(rule: InStep) -> str:
-    figure = "COUNT(*)" if rule.column is None else f"MAX({quoted_column(rule.column)})"
-    return f"SELECT {figure} FROM {quoted(rule.table or '')}"  # noqa: S608 - names are quoted
 
 
 PROBE = Probe(
@@ -273,12 +240,8 @@ PROBE = Probe(
         "locks_waiting": "sessions that another one blocks",
         "longest_lock_wait_s": "how long the longest of them has waited, in seconds",
         "backup_age_s": "age of the newest full or incremental RMAN backup, in seconds; absent where there is none",
-        **ROLE_SAMPLES,
-        **REPLICATION_SAMPLES,
-        **GROWTH_SAMPLES,
-        **FRESHNESS_SAMPLES,
-        **IN_STEP_SAMPLES,
+        **JUDGED_SAMPLES,
     },
-    facts={"row": "dyn", "value": "dyn", "version": "string", "open_mode": "string", **FACTS},
+    facts={**ROW_FACTS, "version": "string", "open_mode": "string", **FACTS},
     latency="query_s",
 )

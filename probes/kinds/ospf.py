@@ -38,7 +38,7 @@ from probes.snmp_neighbours import (
 
 
 class OspfParams(NeighbourParams):
-    """Parameters of the kind `ospf`; the module's docstring says what they mean."""
+    """Parameters of the kind `ospf`."""
 
     full: bool = Field(False, description="whether two-way is not enough")
 

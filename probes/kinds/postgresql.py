@@ -10,10 +10,10 @@
       session: keep
       degraded_when: ["row.waiting > 1000", "connections_ratio > 0.9", "cert.expires_in < duration('720h')"]
 
-Each phase is measured apart: `resolve`, `connect`, `tls`, `login`, `query`, `details`, `in_step`. A password or user that the server does
-not take is `auth_rejected`; a server that is starting, full or without the database, and a statement that it does
-not run, are `query_failed` with the SQLSTATE and the server's words; a server without TLS where the dsn insists is
-`tls_required`.
+Each phase is measured apart: `resolve`, `connect`, `tls`, `login`, `query`, `details`, `in_step`. A password or user
+that the server does not take is `auth_rejected`; a server that is starting, full or without the database, and a
+statement that it does not run, are `query_failed` with the SQLSTATE and the server's words; a server without TLS where
+the dsn insists is `tls_required`.
 
 **Query.** Exactly one statement (`SELECT 1` by default), in a transaction that is read only and has a
 `statement_timeout` just below the time left, so that the server stops by itself what nobody waits for any more.
@@ -65,79 +65,57 @@ milliseconds longer the first time.
 That is enough for all but the longest transaction and the replicas' lag on a primary. For these:
 
     GRANT pg_monitor TO thongsuot;
-
-| parameter | meaning |
-|---|---|
-| `dsn` | `postgresql://user:password@host:port/database`; options `sslmode` (disable, allow, prefer, require, verify-ca, verify-full; default prefer), `sslrootcert` (a PEM file), `application_name` |
-| `query` | one statement |
-| `details` | true (default), false, or a list of connections, transactions, locks, replication, archive, size |
-| `role` | primary, replica or any (default) |
-| `replication` | `max_lag`, `replicas` (the least number of a primary's), `heartbeat: {table, column}`, `state` |
-| `freshness` | `query`, or `table` and `column`; `max_age`; `state`: down (default) or degraded |
-| `in_step` | `dsn`; `query`, or `table` and perhaps `column`; `max_gap`: a number, or a duration for times; `state` |
-| `session` | new (default) or keep |
-| `ip_version` | 4 or 6: only addresses of that version |
-"""  # noqa: E501 - a table's row is one line
+"""
 
 from __future__ import annotations
 
 from functools import partial
 
-from pydantic import ConfigDict
+from pydantic import Field
 
 from probes import postgresql_details as details
 from probes.database_findings import (
     FACTS,
-    FRESHNESS_SAMPLES,
-    GROWTH_SAMPLES,
-    IN_STEP_SAMPLES,
-    REPLICATION_SAMPLES,
-    ROLE_SAMPLES,
+    JUDGED_SAMPLES,
+    ROW_FACTS,
     Findings,
     figure_of,
     judge_age,
-    judge_gap,
+    measured,
+    seconds_of,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Freshness, InStep, Replication, Role, SessionUse, Statement, quoted, quoted_column
-from probes.failures import NETWORK_ERRORS, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import Freshness, InStep, SessionUse, SqlParams, figure_sql, quoted, quoted_column
+from probes.database_step import ask_in_session, judge_step
+from probes.failures import TroubleError
+from probes.model import Context, Failure, Measurement, Probe
 from probes.postgresql_details import Detail
-from probes.postgresql_dsn import Dsn, DsnText
+from probes.postgresql_dsn import Dsn, PostgresqlDsn
 from probes.postgresql_session import Result, Session, version_number
 from probes.postgresql_values import AGE_CASTS, NUMBERS, row_of, value_of
 from probes.resolver import IpVersion, resolve
 from probes.tcp_stream import connect
-from probes.tls import CERT_FACTS
+from probes.tls import CERT_FACTS, CERT_SAMPLES
 
 
 class PostgresqlInStep(InStep):
-    """Another database that should hold the same.
+    """Another database that should hold the same."""
 
-    Attributes:
-        dsn: where it is.
-
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    dsn: DsnText
+    dsn: PostgresqlDsn = Field(description="Where it is.")
 
 
-class PostgresqlParams(Params):
-    """Parameters of the kind `postgresql`; the module's docstring says what they mean."""
+class PostgresqlParams(SqlParams):
+    """Parameters of the kind `postgresql`."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a dsn that is not one
-
-    dsn: DsnText
-    query: Statement = "SELECT 1"
-    details: bool | tuple[Detail, ...] = True
-    role: Role = "any"
-    replication: Replication = Replication(state="degraded")
-    freshness: Freshness | None = None
-    in_step: PostgresqlInStep | None = None
+    dsn: PostgresqlDsn = Field(
+        description="`postgresql://user:password@host:port/database`; options `sslmode` (disable, allow, prefer, "
+        "require, verify-ca, verify-full; default prefer), `sslrootcert` (a PEM file), `application_name`."
+    )
+    details: bool | tuple[Detail, ...] = Field(
+        True, description="true, false, or a list of connections, transactions, locks, replication, archive, size."
+    )
+    in_step: PostgresqlInStep | None = Field(None, description="Another database that should hold the same.")
     session: SessionUse = "new"
-    ip_version: IpVersion | None = None
 
     def wanted(self) -> frozenset[Detail]:
         """Return which details to ask for; role and replication need theirs."""
@@ -148,15 +126,9 @@ class PostgresqlParams(Params):
 async def run(params: PostgresqlParams, ctx: Context) -> Measurement:
     """Connect, log in, query, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    key = ("postgresql", params)
-    try:
-        opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
-        await in_session(ctx, key, params.session, opening, partial(_work, params, findings))
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+    opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
+    work = in_session(ctx, ("postgresql", params), params.session, opening, partial(_work, params, findings))
+    return await measured(ctx, findings, work)
 
 
 async def _open(dsn: Dsn, ip_version: IpVersion | None, ctx: Context, findings: Findings) -> Session:
@@ -194,9 +166,7 @@ async def _measure(params: PostgresqlParams, session: Session, findings: Finding
         await _details(params, names, session, findings)
         phases.end()
     if params.in_step is not None:
-        phases.begin("in_step")
         await _compare(params, params.in_step, session, findings)
-        phases.end()
 
 
 def _describe(result: Result, findings: Findings) -> None:
@@ -244,40 +214,25 @@ async def _details(params: PostgresqlParams, names: frozenset[Detail], session: 
 
 async def _compare(params: PostgresqlParams, rule: PostgresqlInStep, session: Session, findings: Findings) -> None:
     """Ask both databases the same, one right after the other."""
-    ctx = Context(session.ctx.timeout_s, session.ctx.deadline, session.ctx.resources)  # with phases of its own
-    sql = rule.query or _figure_sql(rule)
-    other = f"the other one ({rule.dsn.address})"
+    sql = rule.query or figure_sql(rule.table or "", rule.column)
 
-    async def ask(there: Session) -> None:
-        opening = there.opening()
-        here_text = _first_text(await session.fetch(sql))
-        try:
-            there_text = _first_text(await there.fetch(sql, opening=opening))
-            if params.session == "keep":
-                await there.end()
-        except NETWORK_ERRORS as error:
-            raise _OtherError(*classify(error, "")) from None
-        judge_gap(figure_of(here_text), figure_of(there_text), rule, other, findings)
+    async def open_other(apart: Context) -> Session:
+        return await _open(rule.dsn, params.ip_version, apart, Findings())
 
-    async def open_other() -> Session:
-        try:
-            return await _open(rule.dsn, params.ip_version, ctx, Findings())
-        except NETWORK_ERRORS as error:
-            raise _OtherError(*classify(error, ctx.phases.current)) from None
+    async def ask_here() -> float | None:
+        return figure_of(_first_text(await session.fetch(sql)))
 
-    try:
-        await in_session(ctx, ("postgresql", params, "in_step"), params.session, open_other, ask)
-    except _OtherError as error:
-        findings.find(rule.state, error.failure, f"{other} cannot be asked: {error.message}")
+    async def ask_there(there: Session) -> float | None:
+        figure = figure_of(_first_text(await there.fetch(sql, opening=there.opening())))
+        if params.session == "keep":
+            await there.end()
+        return figure
 
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        key = ("postgresql", params, "in_step")
+        return await ask_in_session(apart, key, params.session, open_other, ask_here, ask_there)
 
-class _OtherError(TroubleError):
-    """Trouble with the other database."""
-
-
-def _figure_sql(rule: InStep) -> str:
-    figure = "count(*)" if rule.column is None else f"max({quoted_column(rule.column)})"
-    return f"SELECT {figure} FROM {quoted(rule.table or '')}"  # noqa: S608 - names are quoted
+    await judge_step(session.ctx, rule, rule.dsn.address, findings, ask_both)
 
 
 def _first_text(result: Result) -> str | None:
@@ -288,7 +243,7 @@ def _first_text(result: Result) -> str | None:
 async def _column_age_s(session: Session, table: str, column: str) -> float | None:
     newest = f"max({quoted_column(column)})"
     sql = f"SELECT extract(epoch FROM clock_timestamp() - {newest})::float8 FROM {quoted(table)}"  # noqa: S608
-    return _seconds(_first_text(await session.fetch(sql)))
+    return seconds_of(_first_text(await session.fetch(sql)))
 
 
 async def _age_s(session: Session, freshness: Freshness) -> float | None:
@@ -311,14 +266,7 @@ async def _age_s(session: Session, freshness: Freshness) -> float | None:
     elif column.type not in NUMBERS:
         message = f"the freshness query gives neither a time nor an age in its first column ({column.name})"
         raise TroubleError(Failure.QUERY_FAILED, message)
-    return _seconds(text)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise TroubleError(Failure.PROTOCOL, "the server's number is not one") from None
+    return seconds_of(text)
 
 
 PROBE = Probe(
@@ -336,14 +284,10 @@ PROBE = Probe(
         "details_s": "time of asking the server about itself, in seconds",
         "in_recovery": "1 on a standby, 0 on a primary; without details from PostgreSQL 14 on",
         "server_version_num": "version as a number: 150018 for 15.18",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **CERT_SAMPLES,
         **details.SAMPLES,
-        **ROLE_SAMPLES,
-        **REPLICATION_SAMPLES,
-        **GROWTH_SAMPLES,
-        **FRESHNESS_SAMPLES,
-        **IN_STEP_SAMPLES,
+        **JUDGED_SAMPLES,
     },
-    facts={"row": "dyn", "value": "dyn", "server_version": "string", **FACTS, **CERT_FACTS},
+    facts={**ROW_FACTS, "server_version": "string", **FACTS, **CERT_FACTS},
     latency="query_s",
 )

@@ -33,19 +33,6 @@ ended it (`timeout`). It is closed at a reload.
 **Least privilege.** A user that may ask these commands, and read the one key:
 
     ACL SETUSER thongsuot on >… resetkeys ~sync:last_success -@all +ping +time +info +select +getrange
-
-| parameter | meaning |
-|---|---|
-| `address` | host:port; port 6379 unless written |
-| `user`, `password` | of the ACL; a password without a user is `requirepass` |
-| `database` | the database of the key; default 0 |
-| `tls`, `verify`, `ca_file`, `server_name` | speak TLS (default false); verify the server (default true) |
-| `details` | true (default) or false |
-| `role` | primary, replica or any (default) |
-| `replication` | `max_lag`, `replicas` (the least number of a primary's), `state` |
-| `freshness` | `key`, `max_age`; `state`: down (default) or degraded |
-| `session` | new (default) or keep |
-| `ip_version` | 4 or 6: only addresses of that version |
 """
 
 from __future__ import annotations
@@ -53,7 +40,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from probes import redis_info
 from probes.database_findings import (
@@ -64,17 +51,18 @@ from probes.database_findings import (
     ROLE_SAMPLES,
     Findings,
     figure_of,
+    measured,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Replication, Role, Rule, SessionUse
-from probes.failures import NETWORK_ERRORS, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import STOPPED_DEGRADES, DatabaseParams, Replication, Rule, SessionUse
+from probes.failures import TroubleError
+from probes.model import Context, Failure, Measurement, Probe
 from probes.redis_session import Session, failure_of
 from probes.redis_wire import ServerError, printable, read_info
-from probes.resolver import IpVersion, ascii_name, resolve
+from probes.resolver import ascii_name, resolve
 from probes.tcp_address import HostPort, ServerName, parse_address
 from probes.tcp_stream import connect
-from probes.tls import CERT_FACTS, Trust, context_for
+from probes.tls import CERT_FACTS, CERT_SAMPLES, Trust, context_for
 from probes.units import Duration
 
 PORT = 6379
@@ -93,55 +81,42 @@ def _without_replica_tables(value: Replication) -> Replication:
 
 
 class KeyFreshness(Rule):
-    """How old the time in a key may be.
+    """How old the time in a key may be."""
 
-    Attributes:
-        key: holds the time.
-        max_age: beyond it the data is stale.
-
-    """
-
-    key: str = Field(min_length=1, max_length=512)
-    max_age: Duration = Field(gt=0)
+    key: str = Field(min_length=1, max_length=512, description="Holds the time.")
+    max_age: Duration = Field(gt=0, description="Beyond it the data is stale.")
 
 
-class RedisParams(Params):
-    """Parameters of the kind `redis`; the module's docstring says what they mean."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
+class RedisParams(DatabaseParams):
+    """Parameters of the kind `redis`."""
 
     address: Annotated[
         HostPort,
         BeforeValidator(_address),
         PlainSerializer(str, return_type=str),
         WithJsonSchema({"type": "string", "examples": ["10.0.0.7:6379"]}),
-    ]
-    user: str = Field(default="", max_length=256)
-    password: SecretStr | None = None
-    database: int = Field(default=0, ge=0, le=10_000)
-    tls: bool = False
-    verify: bool = True
-    ca_file: str = ""
-    server_name: ServerName | None = None
-    details: bool = True
-    role: Role = "any"
-    replication: Annotated[Replication, AfterValidator(_without_replica_tables)] = Replication(state="degraded")
-    freshness: KeyFreshness | None = None
+    ] = Field(description="host:port; port 6379 unless written.")
+    user: str = Field(default="", max_length=256, description="User of the ACL.")
+    password: SecretStr | None = Field(None, description="Its password; without a user that of `requirepass`.")
+    database: int = Field(default=0, ge=0, le=10_000, description="Number of the database that has the key.")
+    tls: bool = Field(False, description="Whether to speak TLS.")
+    verify: bool = Field(True, description="Whether certificate and name are verified.")
+    ca_file: str = Field("", description="PEM file of the only authorities to trust, instead of the system's.")
+    server_name: ServerName | None = Field(None, description="Name to ask for (SNI) and to verify instead of the host.")
+    details: bool = Field(True, description="Whether to ask for INFO.")
+    replication: Annotated[Replication, AfterValidator(_without_replica_tables)] = Field(
+        STOPPED_DEGRADES, description="How replication should be."
+    )
+    freshness: KeyFreshness | None = Field(None, description="How old the time in a key may be.")
     session: SessionUse = "new"
-    ip_version: IpVersion | None = None
 
 
 async def run(params: RedisParams, ctx: Context) -> Measurement:
     """Connect, log in, ask, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    try:
-        opening = partial(_open, params, ctx, findings)
-        await in_session(ctx, ("redis", params), params.session, opening, partial(_work, params, findings))
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+    opening = partial(_open, params, ctx, findings)
+    work = in_session(ctx, ("redis", params), params.session, opening, partial(_work, params, findings))
+    return await measured(ctx, findings, work)
 
 
 async def _open(params: RedisParams, ctx: Context, findings: Findings) -> Session:
@@ -224,7 +199,7 @@ PROBE = Probe(
         "login_s": "time of logging in, in seconds",
         "query_s": "time of PING, and of reading the key, in seconds",
         "details_s": "time of INFO, in seconds",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **CERT_SAMPLES,
         **redis_info.SAMPLES,
         **ROLE_SAMPLES,
         **REPLICATION_SAMPLES,

@@ -66,7 +66,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class SnmpParams(AgentParams):
-    """Parameters of the kind `snmp`; the module's docstring says what they mean."""
+    """Parameters of the kind `snmp`."""
 
     interface: str = Field("", max_length=255, description="one interface, by ifName, ifDescr, ifAlias or ifIndex")
     interfaces: Literal["all"] | tuple[Pattern, ...] = Field(

@@ -52,60 +52,44 @@ from datetime import date, datetime
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
 from probes import sqlserver_figures as figures
 from probes.database_findings import (
     FACTS,
-    FRESHNESS_SAMPLES,
-    GROWTH_SAMPLES,
-    IN_STEP_SAMPLES,
-    REPLICATION_SAMPLES,
-    ROLE_SAMPLES,
+    JUDGED_SAMPLES,
+    ROW_FACTS,
     Findings,
     judge_age,
-    judge_gap,
     judge_replica,
     judge_replicas,
     judge_role,
+    measured,
     note_size,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Freshness, InStep, Replication, Role, SessionUse, Statement, quoted, quoted_column
-from probes.database_url import DatabaseUrl, parsed
-from probes.failures import NETWORK_ERRORS, TroubleError, classify, plain_line
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.database_params import Freshness, InStep, SessionUse, SqlParams, Statement, figure_sql
+from probes.database_step import ask_in_session, judge_step
+from probes.database_url import DatabaseUrl
+from probes.failures import TroubleError, plain_line
+from probes.model import Context, Failure, Measurement, Probe
 from probes.resolver import IpVersion, resolve
 from probes.tcp_stream import connect
 from probes.tds_session import FORM, NOT_ALLOWED, Session
 from probes.tds_tokens import Answer
-from probes.tls import CERT_FACTS
+from probes.tls import CERT_FACTS, CERT_SAMPLES
 
-Dsn = Annotated[
-    DatabaseUrl,
-    BeforeValidator(parsed(FORM)),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": [FORM.example]}),
-]
+Dsn = Annotated[DatabaseUrl, FORM]
 
 
 class SqlserverInStep(InStep):
-    """Another database that should hold the same.
+    """Another database that should hold the same."""
 
-    Attributes:
-        dsn: where it is.
-
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    dsn: Dsn
+    dsn: Dsn = Field(description="Where it is.")
 
 
-class SqlserverParams(Params):
+class SqlserverParams(SqlParams):
     """Parameters of the kind `sqlserver`."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # there may be a secret in a dsn that is not one
 
     dsn: Dsn = Field(
         description="`sqlserver://user:password@host:port/database`; options `encrypt`, `trustServerCertificate`, "
@@ -113,29 +97,16 @@ class SqlserverParams(Params):
     )
     query: Statement = Field("SELECT 1", description="One batch.")
     details: bool = Field(True, description="Whether to ask for the server's own figures.")
-    role: Role = Field("any", description="What the database should be: primary, replica or any.")
-    replication: Replication = Field(
-        Replication(state="degraded"), description="`max_lag`, the least number of `replicas`, `state`."
-    )
-    freshness: Freshness | None = Field(None, description="`query`, or `table` and `column`; `max_age`; `state`.")
-    in_step: SqlserverInStep | None = Field(
-        None, description="`dsn`; `query`, or `table` and perhaps `column`; `max_gap`; `state`."
-    )
-    session: SessionUse = Field("new", description="`keep`: use one session for many runs.")
-    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
+    in_step: SqlserverInStep | None = Field(None, description="Another database that should hold the same.")
+    session: SessionUse = "new"
 
 
 async def run(params: SqlserverParams, ctx: Context) -> Measurement:
     """Connect, log in, query, and say what was measured on the way."""
     findings = Findings()
-    trouble = None
-    try:
-        opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
-        await in_session(ctx, ("sqlserver", params), params.session, opening, partial(_measure, params, findings))
-    except NETWORK_ERRORS as error:
-        trouble = classify(error, ctx.phases.current)
-    ctx.phases.end()
-    return findings.measurement(ctx, trouble)
+    opening = partial(_open, params.dsn, params.ip_version, ctx, findings)
+    work = in_session(ctx, ("sqlserver", params), params.session, opening, partial(_measure, params, findings))
+    return await measured(ctx, findings, work)
 
 
 async def _open(dsn: DatabaseUrl, ip_version: IpVersion | None, ctx: Context, findings: Findings) -> Session:
@@ -167,9 +138,7 @@ async def _measure(params: SqlserverParams, findings: Findings, session: Session
         await _details(params, session, findings)
         phases.end()
     if params.in_step is not None:
-        phases.begin("in_step")
         await _compare(params, params.in_step, session, findings)
-        phases.end()
     if params.session == "keep":
         await session.end()
 
@@ -229,7 +198,7 @@ def _judge_replicas(params: SqlserverParams, replicas: list[tuple[Any, ...]], fi
 
 async def _age_s(session: Session, rule: Freshness) -> float | None:
     """Return the age of the newest data in seconds, None when there is none. Raises TroubleError."""
-    value = await _first(session, rule.query or _newest_sql(rule.table or "", rule.column or ""))
+    value = await _first(session, rule.query or _figure_sql(rule.table or "", rule.column or ""))
     number = figures.number(value)
     if value is None or number is not None:
         return number
@@ -247,22 +216,22 @@ async def _age_s(session: Session, rule: Freshness) -> float | None:
 
 async def _compare(params: SqlserverParams, rule: SqlserverInStep, session: Session, findings: Findings) -> None:
     """Ask both databases the same, one right after the other."""
-    ctx = Context(session.ctx.timeout_s, session.ctx.deadline, session.ctx.resources)  # with phases of its own
-    sql, other = rule.query or _figure_sql(rule), f"the other one ({rule.dsn.address})"
-    here = _figure(await _first(session, sql))
-    try:
-        there_session = await _open(rule.dsn, params.ip_version, ctx, Findings())
-        try:
-            ctx.phases.begin("query")
-            await there_session.begin()
-            there = _figure(await _first(there_session, sql))
-        finally:
-            there_session.close()
-    except NETWORK_ERRORS as error:
-        failure, message = classify(error, ctx.phases.current)
-        findings.find(rule.state, failure, f"{other} cannot be asked: {message}")
-        return
-    judge_gap(here, there, rule, other, findings)
+    sql = rule.query or _figure_sql(rule.table or "", rule.column)
+
+    async def open_other(apart: Context) -> Session:
+        return await _open(rule.dsn, params.ip_version, apart, Findings())
+
+    async def ask_here() -> float | None:
+        return _figure(await _first(session, sql))
+
+    async def ask_there(there: Session) -> float | None:
+        await there.begin()
+        return _figure(await _first(there, sql))
+
+    async def ask_both(apart: Context) -> tuple[float | None, float | None]:
+        return await ask_in_session(apart, None, "new", open_other, ask_here, ask_there)
+
+    await judge_step(session.ctx, rule, rule.dsn.address, findings, ask_both)
 
 
 async def _first(session: Session, sql: str) -> Any:
@@ -280,14 +249,8 @@ def _figure(value: Any) -> float | None:
     return number
 
 
-def _newest_sql(table: str, column: str) -> str:
-    return f"SELECT MAX({quoted_column(column, '[', ']')}) FROM {quoted(table, '[', ']')}"  # noqa: S608 - quoted
-
-
-def _figure_sql(rule: InStep) -> str:
-    if rule.column is not None:
-        return _newest_sql(rule.table or "", rule.column)
-    return f"SELECT COUNT_BIG(*) FROM {quoted(rule.table or '', '[', ']')}"  # noqa: S608 - the name is quoted
+def _figure_sql(table: str, column: str | None) -> str:
+    return figure_sql(table, column, "[", "]", "COUNT_BIG(*)")
 
 
 PROBE = Probe(
@@ -316,13 +279,9 @@ PROBE = Probe(
         "redo_queue_bytes": "log that the slowest replica has still to redo, in bytes",
         "backup_age_s": "age of the newest full backup, in seconds; absent where there is none",
         "log_backup_age_s": "age of the newest backup of the log, in seconds; absent where there is none",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
-        **ROLE_SAMPLES,
-        **REPLICATION_SAMPLES,
-        **GROWTH_SAMPLES,
-        **FRESHNESS_SAMPLES,
-        **IN_STEP_SAMPLES,
+        **CERT_SAMPLES,
+        **JUDGED_SAMPLES,
     },
-    facts={"row": "dyn", "value": "dyn", "version": "string", **FACTS, **CERT_FACTS},
+    facts={**ROW_FACTS, "version": "string", **FACTS, **CERT_FACTS},
     latency="query_s",
 )

@@ -30,16 +30,6 @@ watch each of them, write a check for each number.
 **Figures.** `connect_s` is what a client waits, lost and repeated SYNs included: it is this kind's latency. Where no
 SYN had to be repeated, it is the kernel's own measurement of the exchange (TCP_INFO), which does not grow with the
 load of this process; that stands in `tcp_rtt_s` too, which is absent otherwise.
-
-| parameter | meaning |
-|---|---|
-| `address` | `host:port` |
-| `dialogue` | steps: `{expect: regex}`, `{send: text}`, `{starttls: true}` |
-| `tls` | speak TLS from the start |
-| `server_name` | the name that the certificate must be for; default: the host |
-| `ca_file` | PEM file of the only trusted authorities; default: the system's |
-| `verify` | false: take any certificate |
-| `ip_version` | 4 or 6: only addresses of that version |
 """
 
 from __future__ import annotations
@@ -53,19 +43,19 @@ from probes.tcp_address import Address, ServerName
 from probes.tcp_dialogue import STEPS_LIMIT, Dialogue, Step
 from probes.tcp_facts import StreamFacts
 from probes.tcp_stream import TcpStream, connect
-from probes.tls import CERT_FACTS, Trust, context_for
+from probes.tls import CERT_FACTS, CERT_SAMPLES, Trust, context_for
 
 
 class TcpParams(Params):
-    """Parameters of the kind `tcp`; the module's docstring says what they mean."""
+    """Parameters of the kind `tcp`."""
 
-    address: Address
-    dialogue: tuple[Step, ...] = Field((), max_length=STEPS_LIMIT)
-    tls: bool = False
-    server_name: ServerName | None = None
-    ca_file: str = ""
-    verify: bool = True
-    ip_version: IpVersion | None = None
+    address: Address = Field(description="`host:port`; an IPv6 address in brackets.")
+    dialogue: tuple[Step, ...] = Field((), max_length=STEPS_LIMIT, description="Steps, each of one of the keys below.")
+    tls: bool = Field(False, description="Whether to speak TLS from the start.")
+    server_name: ServerName | None = Field(None, description="Name to ask for (SNI) and to verify instead of the host.")
+    ca_file: str = Field("", description="PEM file of the only authorities to trust, instead of the system's.")
+    verify: bool = Field(True, description="Whether certificate and name are verified.")
+    ip_version: IpVersion | None = Field(None, description="4 or 6: only addresses of that version.")
 
     @model_validator(mode="after")
     def _begins_tls_once(self) -> TcpParams:
@@ -150,7 +140,7 @@ PROBE = Probe(
         "tcp_rttvar_s": "the kernel's mean deviation of the round trip at the end, in seconds (RFC 6298); only where "
         "something was said",
         "tcp_retransmits": "segments that had to be sent again, SYNs included",
-        "cert_expires_s": "time until the first certificate of the chain expires, in seconds; negative once it has",
+        **CERT_SAMPLES,
     },
     facts={"ip": "string", "banner": "string", "matched": "dyn", **CERT_FACTS},
     latency="connect_s",

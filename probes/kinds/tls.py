@@ -29,7 +29,16 @@ from probes.model import Context, Failure, Measurement, Params, Probe
 from probes.ocsp import OCSP_FACTS, OCSP_SAMPLES, Revocation, ask
 from probes.resolver import resolve
 from probes.tcp_address import HostPort, ServerName, parse_address
-from probes.tls import CERT_FACTS, PeerCertificate, TlsSession, Trust, context_for, peer_certificate, sni_name
+from probes.tls import (
+    CERT_FACTS,
+    CERT_SAMPLES,
+    PeerCertificate,
+    TlsSession,
+    Trust,
+    context_for,
+    peer_certificate,
+    sni_name,
+)
 
 DEFAULT_PORT = 443
 """The port of an address without one."""
@@ -174,7 +183,7 @@ PROBE = Probe(
         "connect_s": "time to connect, seconds",
         "tls_s": "time of the TLS handshake, seconds",
         "tls_version": "version of TLS: 1.2 or 1.3",
-        "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+        **CERT_SAMPLES,
         "cert_chain_length": "certificates in the chain",
         **OCSP_SAMPLES,
     },

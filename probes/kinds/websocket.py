@@ -37,7 +37,7 @@ from probes.tcp_address import ServerName
 from probes.tcp_dialogue import PATTERN_LIMIT, STEP_LIMIT_BYTES, compile_pattern
 from probes.tcp_facts import StreamFacts
 from probes.tcp_stream import last_moment
-from probes.tls import CERT_FACTS, TlsSession, Trust, context_for, sni_name
+from probes.tls import CERT_FACTS, CERT_SAMPLES, TlsSession, Trust, context_for, sni_name
 from probes.websocket_session import WebSocket
 
 GOODBYE_S = 1.0
@@ -56,8 +56,10 @@ class WebSocketStep(Params):
 
     model_config = ConfigDict(str_strip_whitespace=False)
 
-    expect: Annotated[str, Field(max_length=PATTERN_LIMIT), AfterValidator(_pattern)] | None = None
-    send: str | None = Field(None, max_length=STEP_LIMIT_BYTES, repr=False)
+    expect: Annotated[str, Field(max_length=PATTERN_LIMIT), AfterValidator(_pattern)] | None = Field(
+        None, description="Wait for a message that has this regular expression (RE2) in it."
+    )
+    send: str | None = Field(None, max_length=STEP_LIMIT_BYTES, repr=False, description="Send this text as a message.")
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> WebSocketStep:
@@ -249,7 +251,7 @@ PROBE = Probe(
         "close_s": "time until the peer returned our goodbye, seconds",
         "status": "status code of the handshake's answer; 101 is a WebSocket",
         "messages": "messages that came in the dialogue",
-        "cert_expires_s": "time until the earliest end of a validity in the chain, seconds; negative once it passed",
+        **CERT_SAMPLES,
     },
     facts={"subprotocol": "string", "message": "string", **CERT_FACTS},
     latency="ping_s",

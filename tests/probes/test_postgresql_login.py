@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from monitor.oneshot import WrongUseError, prepare
 from probes.failures import TroubleError
 from probes.kinds.postgresql import PostgresqlParams
-from probes.postgresql_dsn import parse_dsn
+from probes.postgresql_dsn import POSTGRESQL
 from probes.postgresql_session import version_number
 from probes.postgresql_wire import Reader, read_columns, read_error, read_row, read_strings
 from probes.scram import Exchange, Keys, KeyStore, end_point_binding
@@ -31,7 +31,7 @@ from probes.tls import Trust
     ],
 )
 def test_a_dsn_is_read_and_shown_without_its_password(text, shown, secret):
-    dsn = parse_dsn(text)
+    dsn = POSTGRESQL.read(text)
     assert dsn.password.get_secret_value() == secret
     assert str(dsn) == shown
     params = PostgresqlParams(dsn=text)
@@ -65,7 +65,7 @@ def test_a_wrong_dsn_says_what_is_wrong_and_not_what_was_written(text, reason):
 
 def test_whom_each_sslmode_trusts():
     def trust(options):
-        return parse_dsn(f"postgresql://u@h/d?{options}").trust
+        return POSTGRESQL.read(f"postgresql://u@h/d?{options}").trust
 
     assert not trust("sslmode=prefer&sslrootcert=/ca.pem").verify
     assert not trust("sslmode=require").verify
