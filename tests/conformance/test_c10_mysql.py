@@ -5,11 +5,10 @@ import pytest
 from alerts.model import State
 from monitor.oneshot import prepare, run_once
 from probes.model import Failure
-from tests.probes.mysql_servers import OK, greeting, logging_in, packet
+from tests.probes.mysql_servers import answering, greeting, logging_in
 from tests.probes.tcp_servers import SLACK_S, saying, serve, silent
 
 TIMEOUT_S = 0.4
-ONE = packet(1, b"\0\0\0\2\0\0\0")
 
 
 @pytest.mark.parametrize(
@@ -19,8 +18,6 @@ ONE = packet(1, b"\0\0\0\2\0\0\0")
         (saying(greeting(more=0x800)), "?sslmode=require", "tls"),
         (saying(greeting()), "", "login"),
         (logging_in(b"\x01\x03"), "", "login"),
-        (logging_in(OK), "", "query"),
-        (logging_in(OK, then=ONE), "", "details"),
     ],
 )
 @pytest.mark.parametrize("session", ["new", "keep"])
@@ -32,3 +29,27 @@ async def test_c10_a_database_that_falls_silent(handler, options, phase, session
     assert result.message == f"no answer within {TIMEOUT_S} s in {phase}"
     assert TIMEOUT_S <= result.duration_s < TIMEOUT_S + SLACK_S
     assert result.samples[f"{phase}_s"] > 0.5 * TIMEOUT_S
+
+
+@pytest.mark.parametrize(
+    ("answers", "phase"), [(0, "query"), (1, "query"), (2, "query"), (3, "details"), (4, "details"), (6, "details")]
+)
+@pytest.mark.parametrize("session", ["new", "keep"])
+async def test_c10_a_database_that_falls_silent_after_so_many_answers(answers, phase, session):
+    """Two statements open the transaction, one is the query, four ask for the details, in one round trip each."""
+    asked: list[str] = []
+    async with serve(answering(answers, asked)) as port:
+        dsn = f"mysql://user:secret@127.0.0.1:{port}/db"
+        result = await run_once(prepare("mysql", dsn, {"session": session}, TIMEOUT_S), "test")
+    assert (result.state, result.failure) == (State.DOWN, Failure.TIMEOUT)
+    assert result.message == f"no answer within {TIMEOUT_S} s in {phase}"
+    assert result.duration_s < TIMEOUT_S + SLACK_S
+    assert len(asked) == (2 if answers < 2 else 3 if answers < 3 else 7)
+
+
+async def test_c10_a_database_that_answers_all_of_it_is_no_silent_one():
+    asked: list[str] = []
+    async with serve(answering(7, asked)) as port:
+        result = await run_once(prepare("mysql", f"mysql://user:secret@127.0.0.1:{port}/db", {}, 5.0), "test")
+    assert (result.state, result.message) == (State.UP, "")
+    assert [sql.split()[0] for sql in asked] == ["SET", "START", "SELECT", "SELECT", "SHOW", "SHOW", "SELECT"]

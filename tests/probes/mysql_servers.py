@@ -7,6 +7,7 @@ import struct
 from tests.probes.tcp_servers import Handler, silent
 
 CAPABILITIES = 0x1 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000
+COM_QUERY = b"\3"
 NONCE = b"abcdefghijklmnopqrst"
 OK = b"\0\0\0\2\0\0\0"
 EOF = b"\xfe\0\0\2\0"
@@ -34,6 +35,21 @@ async def read_packet(reader) -> bytes:
     """Return the body of the client's next packet."""
     head = await reader.readexactly(4)
     return await reader.readexactly(int.from_bytes(head[:3], "little"))
+
+
+def answering(count: int, asked: list[str]) -> Handler:
+    """Return a handler that lets the client in, answers its first `count` statements and notes all that are asked."""
+
+    async def handler(reader, writer):
+        writer.write(greeting())
+        await read_packet(reader)
+        writer.write(packet(2, OK))
+        while (body := await read_packet(reader))[:1] == COM_QUERY:
+            asked.append(body[1:].decode())
+            if len(asked) <= count:
+                writer.write(packet(1, OK))
+
+    return handler
 
 
 def logging_in(*steps: bytes, then: bytes = b"") -> Handler:

@@ -249,18 +249,22 @@ async def test_tls(open_directory):
         (b"+OK\r\n+OK\r\n+NO\r\n", Failure.PROTOCOL, "PING is not PONG"),
         (b"+OK\r\n+OK\r\n+PONG\r\n:5\r\n", Failure.PROTOCOL, "INFO is not one"),
         (b"+OK\r\n+OK\r\n+PONG\r\n$300000\r\n", Failure.BODY_TOO_LARGE, "300000 bytes"),
-        (b"+OK\r\n+OK\r\n+PONG\r\n$23\r\nrole:slave\r\nx\r\ndb0:keys\r\n", None, ""),
     ],
 )
 async def test_what_comes_instead_of_answers(said, failure, message):
     async with serve(saying(said)) as port:
         result = await result_of(f"127.0.0.1:{port}", timeout_s=1.0)
-    if failure is None:
-        assert result.state in (State.DEGRADED, State.DOWN)
-        return
-    assert result.failure is failure
+    assert (result.state, result.failure) == (State.DOWN, failure)
     assert message in result.message
     assert result.message.isprintable()
+
+
+async def test_a_replica_that_says_next_to_nothing_is_stopped():
+    async with serve(saying(b"+OK\r\n+OK\r\n+PONG\r\n$23\r\nrole:slave\r\nx\r\ndb0:keys\r\n")) as port:
+        result = await result_of(f"127.0.0.1:{port}", timeout_s=1.0)
+    assert (result.state, result.failure) == (State.DEGRADED, Failure.STALE)
+    assert result.message == "replication is stopped: the link to the primary is down"
+    assert (result.samples["replication_running"], result.samples["keys"]) == (0, 0)
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))
