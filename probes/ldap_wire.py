@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from probes.failures import TroubleError, plain_line
 from probes.model import Failure
+from probes.wire_reader import WireReader
 
 START_TLS = "1.3.6.1.4.1.1466.20037"
 BIND, BOUND, UNBIND, SEARCH, ENTRY, DONE, REFERENCE, EXTENDED, EXTENDED_DONE = (
@@ -35,42 +36,26 @@ class Outcome(NamedTuple):
     text: str
 
 
-class Reader:
-    """Cuts a stream of bytes into messages.
-
-    Attributes:
-        left: how many bytes may still come; set it anew for each phase.
-
-    """
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._buffer += data
-
-    def is_empty(self) -> bool:
-        """Say whether all that came was taken out."""
-        return not self._buffer
+class Reader(WireReader):
+    """Cuts a stream of bytes into messages."""
 
     def next(self) -> Message | None:
         """Return the next whole message, None where more has to come. Raises TroubleError."""
         if len(self._buffer) < 2:
             return None
         if self._buffer[0] != 0x30:
-            raise TroubleError(Failure.PROTOCOL, f"this is not LDAP: '{printable(self._buffer[:40], 40)}'")
+            raise TroubleError(Failure.PROTOCOL, f"this is not LDAP: '{printable(bytes(self._buffer[:40]), 40)}'")
         extra = self._buffer[1] & 0x7F if self._buffer[1] & 0x80 else 0
         if len(self._buffer) < 2 + extra:
             return None
-        length, start = _length(self._buffer, 1)
+        length, start = _length(bytes(self._buffer[: 2 + extra]), 1)
         if length > self.left:
             message = f"the server sends {length} bytes where at most {self.left} are taken"
             raise TroubleError(Failure.BODY_TOO_LARGE, message)
         if len(self._buffer) < start + length:
             return None
-        body, self._buffer = self._buffer[start : start + length], self._buffer[start + length :]
+        body = bytes(self._buffer[start : start + length])
+        del self._buffer[: start + length]
         self.left -= start + length
         (_, number), (tag, operation) = _wanted(parts(body), 2)[:2]
         return Message(int.from_bytes(number, "big"), tag, operation)

@@ -16,6 +16,7 @@ import orjson
 
 from probes.failures import TroubleError, plain_line
 from probes.model import Failure
+from probes.wire_reader import WireReader
 
 LONG_PASSWORD, LONG_FLAG, CONNECT_WITH_DB, PROTOCOL_41, SSL = 0x1, 0x4, 0x8, 0x200, 0x800
 TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH, LENENC_AUTH = 0x2000, 0x8000, 0x80000, 0x200000
@@ -56,25 +57,8 @@ class Greeting(NamedTuple):
     plugin: str
 
 
-class Reader:
-    """Cuts a stream of bytes into packets.
-
-    Attributes:
-        left: how many bytes may still come; set it anew for each phase.
-
-    """
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._buffer += data
-
-    def is_empty(self) -> bool:
-        """Say whether all that came was taken out."""
-        return not self._buffer
+class Reader(WireReader):
+    """Cuts a stream of bytes into packets."""
 
     def next(self) -> Packet | None:
         """Return the next whole packet, None where more has to come.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from probes.failures import TroubleError, plain_line
 from probes.model import Failure
+from probes.wire_reader import WireReader
 
 VERSION_3_0 = 196_608
 SSL_REQUEST = struct.pack(">II", 8, 80_877_103)
@@ -42,25 +43,8 @@ class ServerError(NamedTuple):
     message: str
 
 
-class Reader:
-    """Cuts a stream of bytes into messages.
-
-    Attributes:
-        left: how many bytes may still come; set it anew for each phase.
-
-    """
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._buffer += data
-
-    def is_empty(self) -> bool:
-        """Say whether all that came was taken out."""
-        return not self._buffer
+class Reader(WireReader):
+    """Cuts a stream of bytes into messages."""
 
     def next(self) -> Message | None:
         """Return the next whole message, None where more has to come.

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from probes.failures import TroubleError, plain_line
 from probes.model import Failure
+from probes.wire_reader import WireReader
 
 PACKET_BYTES = 4096
 BATCH, ANSWER, ATTENTION, LOGIN7, PRELOGIN = 1, 4, 6, 16, 18
@@ -41,24 +42,18 @@ class Login(NamedTuple):
     reads_only: bool
 
 
-class Reader:
+class Reader(WireReader):
     """Puts packets together to messages.
 
     Attributes:
-        left: how many octets may still come; set it anew for each question.
         kind: of the messages that are awaited: answers, but for a TLS handshake.
 
     """
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        super().__init__(left)
         self.kind = ANSWER
-        self._buffer = bytearray()
         self._message = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._buffer += data
 
     def next(self) -> bytes | None:
         """Return the next whole message, None where more has to come. Raises TroubleError."""
