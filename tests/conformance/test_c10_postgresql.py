@@ -4,7 +4,6 @@ import pytest
 
 from alerts.model import State
 from monitor.oneshot import prepare, run_once
-from probes.model import Failure
 from tests.probes.postgresql_servers import (
     OK,
     READY,
@@ -15,7 +14,7 @@ from tests.probes.postgresql_servers import (
     read_message,
     read_startup,
 )
-from tests.probes.tcp_servers import SLACK_S, serve, silent
+from tests.probes.tcp_servers import assert_silent, serve, silent
 
 TIMEOUT_S = 0.4
 
@@ -49,10 +48,7 @@ async def test_c10_a_database_that_falls_silent(handler, sslmode, phase):
     async with serve(handler) as port:
         dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode={sslmode}"
         result = await run_once(prepare("postgresql", dsn, {}, TIMEOUT_S), "test")
-    assert (result.state, result.failure) == (State.DOWN, Failure.TIMEOUT)
-    assert result.message == f"no answer within {TIMEOUT_S} s in {phase}"
-    assert TIMEOUT_S <= result.duration_s < TIMEOUT_S + SLACK_S
-    assert result.samples[f"{phase}_s"] > 0.5 * TIMEOUT_S
+    assert_silent(result, TIMEOUT_S, phase)
 
 
 @pytest.mark.parametrize("session", ["new", "keep"])
@@ -60,8 +56,7 @@ async def test_c10_a_database_that_says_nothing_of_itself(session):
     async with serve(logging_in(answering(READY))) as port:
         dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode=disable"
         result = await run_once(prepare("postgresql", dsn, {"session": session}, TIMEOUT_S), "test")
-    assert (result.failure, result.message) == (Failure.TIMEOUT, f"no answer within {TIMEOUT_S} s in details")
-    assert result.duration_s < TIMEOUT_S + SLACK_S
+    assert_silent(result, TIMEOUT_S, "details")
 
 
 async def test_c10_another_database_that_never_answers():
@@ -70,8 +65,7 @@ async def test_c10_another_database_that_never_answers():
         dsn = f"postgresql://user:secret@127.0.0.1:{port}/db?sslmode=disable"
         rule = {"dsn": f"postgresql://user:secret@127.0.0.1:{other}/db", "table": "t", "max_gap": 1}
         result = await run_once(prepare("postgresql", dsn, {"details": False, "in_step": rule}, TIMEOUT_S), "test")
-    assert (result.failure, result.message) == (Failure.TIMEOUT, f"no answer within {TIMEOUT_S} s in in_step")
-    assert result.duration_s < TIMEOUT_S + SLACK_S
+    assert_silent(result, TIMEOUT_S, "in_step")
 
 
 async def test_c10_ready_is_what_the_server_says_it_is():

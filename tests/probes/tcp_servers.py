@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from monitor.oneshot import prepare
+from alerts.model import Result, State
+from monitor.oneshot import prepare, run_once
 from probes import registry
-from probes.model import Context, Measurement, Resources
+from probes.model import Context, Failure, Measurement, Resources
 
 SLACK_S = 0.3
 """What a test allows beyond a time-out: the product's 0.1 s, and a machine that is busy with other tests."""
@@ -82,3 +84,29 @@ async def measure(kind: str, address: str, timeout_s: float = 5.0, **parameters:
             return await registry.find(kind).run(job.params, context)
     finally:
         await resources.aclose()
+
+
+async def checked(kind: str, address: str, timeout_s: float = 10.0, **parameters: Any) -> Result:
+    """Run a kind's check once, with the runner around it."""
+    return await run_once(prepare(kind, address, parameters, timeout_s), "test")
+
+
+async def awaited(
+    kind: str, condition: Callable[[Measurement], bool], address: str, within_s: float = 20.0, **parameters: Any
+) -> Measurement:
+    """Measure again and again until a measurement is as wanted."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = await measure(kind, address, timeout_s=10.0, **parameters)
+        if condition(found):
+            return found
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.05)
+
+
+def assert_silent(result: Result, timeout_s: float, phase: str) -> None:
+    """C10: the check ended with its time, down, and names the phase that it died in."""
+    assert (result.state, result.failure) == (State.DOWN, Failure.TIMEOUT)
+    assert result.message == f"no answer within {timeout_s} s in {phase}"
+    assert timeout_s <= result.duration_s < timeout_s + SLACK_S
+    assert result.samples[f"{phase}_s"] > 0.5 * timeout_s

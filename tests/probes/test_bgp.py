@@ -7,17 +7,7 @@ from probes.model import Failure
 from probes.snmp_neighbours import last_error
 from tests.probes.snmp_fixtures import login_of, process
 from tests.probes.tcp_servers import measure
-from tests.snmpd import COMMUNITY, Snmpd
-
-
-@pytest.fixture(scope="module")
-def agent():
-    server = Snmpd()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+from tests.snmpd import COMMUNITY
 
 
 def peers(*rows, transitions=1, established_s=7200):

@@ -88,13 +88,6 @@ def narrow(built_narrow: Network) -> Iterator[Network]:
         yield built_narrow
 
 
-@pytest.fixture
-async def resources() -> AsyncIterator[Resources]:
-    opened = Resources()
-    yield opened
-    await opened.aclose()
-
-
 async def measure(resources: Resources, timeout_s: float = 10.0, **params: object) -> Measurement:
     context = Context(timeout_s, asyncio.get_running_loop().time() + timeout_s, resources, check="link/mtu")
     async with asyncio.timeout_at(context.deadline + 0.1):

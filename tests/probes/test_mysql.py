@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import trustme
 from pydantic import ValidationError
 
 from alerts.model import State
-from monitor.oneshot import prepare, run_once
+from monitor.oneshot import prepare
 from monitor.runner import measure as run_job
 from probes import mysql_wire as wire
 from probes.database_findings import Findings
@@ -20,7 +21,10 @@ from probes.model import Context, Failure, Resources
 from probes.mysql_details import Galera, judge_galera
 from tests.mariadb import MariadbServer
 from tests.postgres import free_port
-from tests.probes.tcp_servers import SLACK_S, measure, refusing_port
+from tests.probes.tcp_servers import SLACK_S, awaited, checked, measure, refusing_port
+
+result_of = partial(checked, "mysql")
+until = partial(awaited, "mysql")
 
 WAIT_S = 20.0
 GALERA = Path("/usr/lib/galera/libgalera_smm.so")
@@ -83,20 +87,6 @@ def replica(primary, new_data):
         yield server
     finally:
         server.close()
-
-
-async def result_of(dsn, timeout_s=10.0, **parameters):
-    return await run_once(prepare("mysql", dsn, parameters, timeout_s), "test")
-
-
-async def until(condition, dsn, **parameters):
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        found = await measure("mysql", dsn, timeout_s=10.0, **parameters)
-        if condition(found):
-            return found
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.05)
 
 
 async def test_a_server_is_up_with_its_phases_and_details(primary):

@@ -7,17 +7,7 @@ from probes.kinds.ospf import PROBE
 from probes.model import Failure
 from tests.probes.snmp_fixtures import login_of, process
 from tests.probes.tcp_servers import measure
-from tests.snmpd import COMMUNITY, Snmpd
-
-
-@pytest.fixture(scope="module")
-def agent():
-    server = Snmpd()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+from tests.snmpd import COMMUNITY
 
 
 def neighbours(*states, events=6):

@@ -66,13 +66,6 @@ def diamond(built_diamond: Network) -> Iterator[Network]:
         yield built_diamond
 
 
-@pytest.fixture
-async def resources() -> AsyncIterator[Resources]:
-    opened = Resources()
-    yield opened
-    await opened.aclose()
-
-
 async def trace(resources: Resources, check: str = "link/path", timeout_s: float = 10.0, **params) -> Measurement:
     """Run the kind as a check that has a memory, with short waits."""
     context = Context(timeout_s, asyncio.get_running_loop().time() + timeout_s, resources, check=check)

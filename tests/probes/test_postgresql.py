@@ -4,6 +4,7 @@ import asyncio
 import os
 import ssl
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import pytest
@@ -11,14 +12,11 @@ import trustme
 import uvloop
 
 from alerts.model import State
-from monitor.oneshot import prepare, run_once
 from probes.model import Failure
 from tests.postgres import PASSWORD, USER, PostgresServer
-from tests.probes.tcp_servers import SLACK_S, measure, refusing_port, serve
+from tests.probes.tcp_servers import SLACK_S, checked, measure, refusing_port, serve
 
-
-async def result_of(dsn, timeout_s=10.0, **parameters):
-    return await run_once(prepare("postgresql", dsn, parameters, timeout_s), "test")
+result_of = partial(checked, "postgresql")
 
 
 async def test_a_server_is_up_with_its_phases(postgres):

@@ -4,19 +4,23 @@ import asyncio
 import re
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
 
 from alerts.model import State
-from monitor.oneshot import prepare, run_once
+from monitor.oneshot import prepare
 from monitor.runner import measure as run_job
 from probes import registry
 from probes.database_memory import Sessions
 from probes.kinds import postgresql
 from probes.model import Context, Failure, Resources
 from tests.postgres import PostgresServer
-from tests.probes.tcp_servers import measure, refusing_port
+from tests.probes.tcp_servers import awaited, checked, measure, refusing_port
+
+result_of = partial(checked, "postgresql")
+until = partial(awaited, "postgresql")
 
 WAIT_S = 20.0
 REPLICATES = ["replication_running", "replication_lag_s"]
@@ -38,21 +42,6 @@ def pair():
         for server in (standby, primary):
             if server is not None:
                 server.close()
-
-
-async def result_of(dsn, timeout_s=10.0, **parameters):
-    return await run_once(prepare("postgresql", dsn, parameters, timeout_s), "test")
-
-
-async def until(condition, dsn, **parameters):
-    """Measure again and again until a measurement is as wanted."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        found = await measure("postgresql", dsn, timeout_s=10.0, **parameters)
-        if condition(found):
-            return found
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -17,16 +17,6 @@ RATES = {"in_bps", "out_bps", "in_utilisation_ratio", "out_utilisation_ratio", "
 NOW = {"share_for": "0s", "rate_window": "0s"}
 
 
-@pytest.fixture(scope="module")
-def agent():
-    server = Snmpd()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
 async def twice(agent, before, after, ticks=None, **parameters):
     """Run one check before and after the agent's objects change; return both measurements."""
     options = {"community": COMMUNITY, "interface": "ge-0/0/1", **NOW, **parameters}

@@ -9,17 +9,7 @@ from probes.failures import TroubleError
 from probes.model import Context, Resources
 from probes.snmp_discovery import discover
 from probes.snmp_params import AgentParams
-from tests.snmpd import COMMUNITY, Snmpd, interfaces
-
-
-@pytest.fixture(scope="module")
-def agent():
-    server = Snmpd("sysName bien-gioi-1")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+from tests.snmpd import COMMUNITY, interfaces
 
 
 async def discovered(address, timeout_s=5.0):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import ValidationError
@@ -19,13 +18,6 @@ from tests.probes.flights import measure, shared_socket
 from tests.responders import Answer, Request, UdpResponder, needs_root, private_network, reflection
 
 V4 = socket.AF_INET
-
-
-@pytest.fixture
-async def resources() -> AsyncIterator[Resources]:
-    opened = Resources()
-    yield opened
-    await opened.aclose()
 
 
 def at(responder: UdpResponder) -> str:
