@@ -39,7 +39,9 @@ class PacketParams(Params):
 
     count: int = Field(5, ge=1, le=COUNT_MAX, description="packets per check")
     spacing: Duration = Field(0.02, ge=SPACING_MIN_S, le=SPACING_MAX_S, description="between two packets")
-    loss_max: Share | None = Field(None, description="share of lost packets that is still up (default: all but all)")
+    loss_max: Share | None = Field(
+        None, description="share of lost packets that is still up; default: any short of all"
+    )
     wait: Duration | None = Field(None, gt=0, le=3600, description="how long each packet is waited for")
     ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")
 

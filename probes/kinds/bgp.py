@@ -12,10 +12,13 @@ and the last error that was sent or received; one that is not configured on the 
 fewer than that are.
 
 `flaps` counts sessions that were established anew since the run before (bgpPeerFsmEstablishedTransitions): one that
-fell and rose between two runs shows in nothing else. The first run has none.
+fell and rose between two runs shows in nothing else. In the first run it is unknown, and no condition on it holds.
 
 BGP4-MIB knows neighbours over IPv4 alone; `neighbours_total` says how many it shows.
-Privileges: reading 1.3.6.1.2.1.15.
+
+**Least privilege**: reading 1.3.6.1.2.1.15, from the monitor's address alone; with net-snmp, as for the kind `snmp`:
+
+    view thongsuot included .1.3.6.1.2.1.15
 """
 
 from __future__ import annotations

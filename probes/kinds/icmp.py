@@ -3,6 +3,12 @@
 Standards: RFC 792 (ICMP), RFC 4443 (ICMPv6); loss and delay are the round-trip metrics of RFC 6673 and RFC 2681,
 their variation that of RFC 3393 and RFC 5481.
 
+    - probe: icmp
+      address: 10.20.0.1
+      count: 10
+      loss_max: 20%
+      degraded_when: ["rtt_mean_s > 0.05", "duplicates > 0"]
+
 A check sends `count` packets, `spacing` apart, and waits for each to be answered. It is down when all are lost
 (`packet_loss`), or more than the share `loss_max`. When a router says why instead, and nothing was answered, that is
 the failure: `network_unreachable` or `ttl_exceeded`. A lost packet has no round-trip time: the figures are of the

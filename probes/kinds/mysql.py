@@ -53,8 +53,11 @@ server has not seen it since its start, is given only to a server whose certific
     GRANT SELECT (id, updated_at) ON hotich.births TO thongsuot@'10.0.0.%';
     GRANT SELECT ON hotich.sync_queue TO thongsuot@'10.0.0.%';
 
-For replication `GRANT REPLICA MONITOR ON *.*` (MariaDB from 10.5 on; else `REPLICATION CLIENT`), for the transactions
-`GRANT PROCESS ON *.*`, which shows other people's statements too: leave it out where that is too much.
+That is enough for all but replication and transactions; the second of these shows other people's statements too, so
+leave it out where that is too much:
+
+    GRANT REPLICA MONITOR ON *.* TO thongsuot@'10.0.0.%';  -- MySQL, MariaDB before 10.5.9: REPLICATION CLIENT
+    GRANT PROCESS ON *.* TO thongsuot@'10.0.0.%';
 """
 
 from __future__ import annotations

@@ -44,8 +44,12 @@ class NtpParams(PacketParams):
         WithJsonSchema({"type": "string", "examples": ["ntp.example.vn", "10.1.0.1:123", "[2001:db8::1]:123"]}),
     ] = Field(description=f"host or host:port of the server; the port is {PORT} unless given")
     count: int = Field(1, ge=1, le=COUNT_MAX, description="questions per check")
-    offset_max: Duration | None = Field(None, gt=0, description="how far the two clocks may be apart; no limit: none")
-    stratum_max: int | None = Field(None, ge=1, le=15, description="how far from a reference clock it may be")
+    offset_max: Duration | None = Field(
+        None, gt=0, description="how far the two clocks may be apart; default: no limit"
+    )
+    stratum_max: int | None = Field(
+        None, ge=1, le=15, description="how far from a reference clock it may be; default: no limit"
+    )
 
     @field_validator("address")
     @classmethod

@@ -5,8 +5,8 @@
       query: "SELECT COUNT(*) AS waiting FROM sync_queue"
       role: primary
       replication: {max_lag: 30s}
-      freshness: {table: APP.CITIZENS, column: SYNCED_AT, max_age: 15m}
-      in_step: {dsn: "oracle://…@10.0.1.5/dancu", table: APP.CITIZENS, column: ID, max_gap: 100}
+      freshness: {table: APP.THONGSUOT_CITIZENS, column: SYNCED_AT, max_age: 15m}
+      in_step: {dsn: "oracle://…@10.0.1.5/dancu", table: APP.THONGSUOT_CITIZENS, column: ID, max_gap: 100}
       degraded_when: ["row.WAITING > 1000", "connections_ratio > 0.8", "backup_age_s > 93600.0"]
 
 It needs python-oracledb (`pip install thongsuot[oracle]`), in thin mode. Each phase is measured apart: `resolve`,

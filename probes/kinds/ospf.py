@@ -12,8 +12,12 @@ down too. One that the router does not see is down as well: OSPF forgets a neigh
 **All**: down when one of them is in another state, or when fewer than `expected` are there: since neighbours are
 forgotten, write how many there should be.
 
-`changes` counts changes of state since the run before (ospfNbrEvents). OSPF version 3 has a MIB of its own,
-which is not asked. Privileges: reading 1.3.6.1.2.1.14.
+`changes` counts changes of state since the run before (ospfNbrEvents). In the first run it is unknown, and no condition
+on it holds. OSPF version 3 has a MIB of its own, which is not asked.
+
+**Least privilege**: reading 1.3.6.1.2.1.14, from the monitor's address alone; with net-snmp, as for the kind `snmp`:
+
+    view thongsuot included .1.3.6.1.2.1.14
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class PathParams(Params):
     max_hops: int = Field(30, ge=1, le=HOPS_MAX, description="how far to go")
     size: Size = Field(32, ge=PAYLOAD_MIN_BYTES, le=1400, description="bytes of payload")
     wait: Duration = Field(1.0, gt=0, le=60, description="how long the last probes are waited for")
-    loss_max: Share | None = Field(None, description="share of lost probes that is still up (default: all but all)")
+    loss_max: Share | None = Field(None, description="share of lost probes that is still up; default: any short of all")
     on_change: Literal["up", "degraded"] = Field("up", description="what a change of route is worth")
     ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")
 

@@ -11,6 +11,12 @@ path, and is often rate-limited or blocked, STAMP is UDP like the traffic that i
       key: ${env:STAMP_KEY}               # authenticated mode
       degraded_when: ["loss_forward_ratio > 0.01", "dscp_forward != 46"]
 
+    - probe: stamp
+      address: 10.20.0.1                # host or host:port of the reflector
+      count: 50
+      loss_max: 2%
+      degraded_when: ["rtt_mean_s > 0.05"]
+
 A check sends `count` packets of `size` octets, `spacing` apart; the reflector answers with packets of the same size.
 The round-trip time is without the time that the reflector says it held the packet (T3 − T2), unless what it says
 cannot be. What is lost, what is waited for (`wait`), `loss_max`, duplicates and the figures are as with `icmp`; an

@@ -1,11 +1,11 @@
 """A TLS handshake and the certificate that it shows (RFC 8446, RFC 5280), without any protocol inside.
 
-The check is down when no connection comes about, when the handshake fails, and (unless `verify` is off) when the
-certificate is not trusted, has expired or is for another name. Its dates are reported in each of these cases too:
-
     - probe: tls
       address: ldap.example:636
       degraded_when: ["cert.expires_in < duration('720h')", "tls_version < 1.3"]
+
+The check is down when no connection comes about, when the handshake fails, and (unless `verify` is off) when the
+certificate is not trusted, has expired or is for another name. Its dates are reported in each of these cases too.
 
 Dates are the earliest end of a validity in the verified chain, or in the chain as sent where nothing was verified.
 `certs` is that chain, as in the kind `http`; with `ocsp: true` the responder that the certificate names is asked

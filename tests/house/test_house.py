@@ -1,13 +1,16 @@
 """The house itself: its stairs, one file per kind, and nothing that points outside."""
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from alerts import registry as channel_registry
+from monitor.oneshot import prepare
 from probes import registry
 from probes.model import Failure, Layer, Params
 from probes.pages import pages
@@ -41,6 +44,20 @@ def test_the_pages_of_the_kinds_are_those_of_their_modules() -> None:
     """`make pages` writes them."""
     written = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "probes").glob("*.md")}
     assert written == pages()
+
+
+@pytest.mark.parametrize("kind", registry.kinds())
+def test_a_kind_s_page_begins_with_an_example_that_it_takes(kind: str) -> None:
+    probe = registry.find(kind)
+    documentation = inspect.cleandoc(sys.modules[f"probes.kinds.{kind}"].__doc__ or "")
+    example = re.search(r"((?:^    .*\n)+)", documentation, re.MULTILINE)
+    assert example is not None
+    filled = re.sub(r"\$\{(env|file):[^}]*\}", "mat-khau-du-dai-01", example[1]).replace("…@", "u:p@")
+    (check,) = yaml.safe_load(filled)
+    assert check.pop("probe") == kind
+    address = check.pop(probe.address)
+    own = {name: value for name, value in check.items() if name != "interval"}
+    prepare(kind, address, own)
 
 
 @pytest.mark.parametrize("kind", registry.kinds())
