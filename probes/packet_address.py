@@ -7,7 +7,9 @@ import socket
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from probes.model import Context
+from pydantic import Field, ValidationInfo, field_validator
+
+from probes.model import Context, Params
 from probes.resolver import Address, IpVersion, numeric, resolve
 
 
@@ -71,3 +73,20 @@ def check_host(host: str, ip_version: int | None) -> str:
         message = f"{host} is not an IPv{ip_version} address"
         raise ValueError(message)
     return host
+
+
+class HostParams(Params):
+    """Parameters of a kind that sends packets of its own making to one host."""
+
+    ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")  # the address is read by it
+    address: str = Field(description="a name, or an IPv4 or IPv6 address")
+
+    @field_validator("address")
+    @classmethod
+    def _is_host(cls, value: str, info: ValidationInfo) -> str:
+        return check_host(value, info.data.get("ip_version"))
+
+
+def resolve_s(ctx: Context) -> dict[str, float]:
+    """Return the sample of the name lookup, if there was one."""
+    return {"resolve_s": ctx.phases.samples["resolve_s"]} if "resolve_s" in ctx.phases.samples else {}

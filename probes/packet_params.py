@@ -11,7 +11,7 @@ from pydantic import Field
 
 from probes.failures import NETWORK_ERRORS, classify
 from probes.model import NOTHING, Context, Failure, Measurement, Params
-from probes.packet_address import destination_of
+from probes.packet_address import destination_of, resolve_s
 from probes.packet_flight import Flight, measurement_of, samples_of
 from probes.packet_socket import PacketSocket
 from probes.resolver import IpVersion
@@ -70,13 +70,13 @@ async def fly(
     except NETWORK_ERRORS as error:
         failure, message = classify(error, ctx.phases.current)
         ctx.phases.end()
-        return Measurement(_resolve_s(ctx), failure, message)
+        return Measurement(resolve_s(ctx), failure, message)
     ctx.phases.begin("reply")
     ctx.peer = destination.sockaddr[0]
     end = ctx.deadline - margin_s
     if asyncio.get_running_loop().time() + last_send_s >= end:
         message = f"looking up {host} left no time to measure"
-        return Measurement(_resolve_s(ctx), Failure.DNS_TIMEOUT, message)
+        return Measurement(resolve_s(ctx), Failure.DNS_TIMEOUT, message)
     flight = Flight(destination.sockaddr, params.count, size, params.spacing, params.wait, end)
     await shared.fly(flight)
     return flight
@@ -84,8 +84,4 @@ async def fly(
 
 def finish(params: PacketParams, flight: Flight, ctx: Context, more: Mapping[str, float] = NOTHING) -> Measurement:
     """Return the measurement of a flight, with `more` samples of its kind."""
-    return measurement_of(flight, params.loss_max, {**_resolve_s(ctx), **samples_of(flight), **more})
-
-
-def _resolve_s(ctx: Context) -> dict[str, float]:
-    return {"resolve_s": ctx.phases.samples["resolve_s"]} if "resolve_s" in ctx.phases.samples else {}
+    return measurement_of(flight, params.loss_max, {**resolve_s(ctx), **samples_of(flight), **more})

@@ -34,12 +34,12 @@ import time
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from probes.failures import NETWORK_ERRORS, OS_FAILURES, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.model import Context, Failure, Measurement, Probe
 from probes.mtu_search import Search
-from probes.packet_address import check_host, destination_of
+from probes.packet_address import HostParams, destination_of, resolve_s
 from probes.packet_flight import Stamp, Trouble, round_trip_ns
 from probes.packet_params import MARGIN_S
 from probes.packet_socket import OVERRUN
@@ -55,7 +55,6 @@ from probes.path_socket import (
     kernel_stamps,
 )
 from probes.path_trace import QUIET_TICK_S
-from probes.resolver import IpVersion
 from probes.run_memory import LastRun, last_run
 from probes.units import Duration, Size
 
@@ -70,10 +69,9 @@ WAIT_ROUND_TRIPS = 3
 _LATER = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EINTR})
 
 
-class MtuParams(Params):
+class MtuParams(HostParams):
     """Parameters of an MTU check."""
 
-    address: str = Field(description="a name, or an IPv4 or IPv6 address")
     min: Size | None = Field(None, ge=68, le=PACKET_MAX, description="bytes; a smaller MTU is a failure")
     below: Literal["down", "degraded"] = Field("down", description="what a smaller MTU than `min` is worth")
     max: Size | None = Field(
@@ -83,12 +81,6 @@ class MtuParams(Params):
     port: int = Field(PORT, ge=1, le=65_535, description="of udp: a port where nobody listens")
     count: int = Field(3, ge=1, le=10, description="probes of one size before its silence counts")
     wait: Duration = Field(1.0, gt=0, le=60, description="for the first answer; later ones have three round trips")
-    ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")
-
-    @field_validator("address")
-    @classmethod
-    def _is_host(cls, value: str, info: ValidationInfo) -> str:
-        return check_host(value, info.data.get("ip_version"))
 
 
 async def run(params: MtuParams, ctx: Context) -> Measurement:
@@ -110,7 +102,7 @@ async def run(params: MtuParams, ctx: Context) -> Measurement:
     except NETWORK_ERRORS as error:
         failure, message = classify(error, ctx.phases.current)
         ctx.phases.end()
-        return Measurement(_resolve_s(ctx), failure, message)
+        return Measurement(resolve_s(ctx), failure, message)
     ctx.phases.begin("search")
     host = str(sockaddr[0]).partition("%")[0]
     probing = _Probing(params, sock, search, host, HEADERS_BYTES[family])
@@ -241,7 +233,7 @@ def _measurement(
     params: MtuParams, ctx: Context, probing: _Probing, largest: int, failed: TroubleError | None
 ) -> Measurement:
     search = probing.search
-    samples: dict[str, float] = {**_resolve_s(ctx), "sent": probing.sent, "interface_mtu_bytes": largest}
+    samples: dict[str, float] = {**resolve_s(ctx), "sent": probing.sent, "interface_mtu_bytes": largest}
     if probing.rtt_s is not None:
         samples["rtt_s"] = probing.rtt_s
     if failed is not None:
@@ -271,10 +263,6 @@ def _why(search: Search) -> str:
     if search.reporter:
         return f"says {search.reporter}"
     return "larger packets vanish without a word" if search.found_silence else "nothing larger was tried"
-
-
-def _resolve_s(ctx: Context) -> dict[str, float]:
-    return {"resolve_s": ctx.phases.samples["resolve_s"]} if "resolve_s" in ctx.phases.samples else {}
 
 
 PROBE = Probe(

@@ -40,18 +40,17 @@ from __future__ import annotations
 from typing import Any, Literal
 from zlib import crc32
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from probes.failures import NETWORK_ERRORS, classify
-from probes.model import INCOMPARABLE, Context, Failure, Measurement, Params, Probe
-from probes.packet_address import check_host, destination_of
+from probes.model import INCOMPARABLE, Context, Failure, Measurement, Probe
+from probes.packet_address import HostParams, destination_of, resolve_s
 from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
 from probes.packet_params import MARGIN_S
 from probes.path_codec import PAYLOAD_MIN_BYTES
 from probes.path_route import Route, change_between, circle_in, hash_of, merged
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket, kernel_stamps
 from probes.path_trace import Flow, Plan, Trace
-from probes.resolver import IpVersion
 from probes.run_memory import LastRun, last_run
 from probes.units import Duration, Share, Size
 
@@ -62,10 +61,9 @@ PORT = 33_434
 """The first port of traceroute, where nobody listens."""
 
 
-class PathParams(Params):
+class PathParams(HostParams):
     """Parameters of a path check."""
 
-    address: str = Field(description="a name, or an IPv4 or IPv6 address")
     method: Method = Field("icmp", description="icmp (echo requests) or udp")
     port: int = Field(PORT, ge=1, le=65_535, description="of udp: a port where nobody listens")
     count: int = Field(3, ge=1, le=COUNT_MAX, description="probes per hop and flow")
@@ -75,12 +73,6 @@ class PathParams(Params):
     wait: Duration = Field(1.0, gt=0, le=60, description="how long the last probes are waited for")
     loss_max: Share | None = Field(None, description="share of lost probes that is still up; default: any short of all")
     on_change: Literal["up", "degraded"] = Field("up", description="what a change of route is worth")
-    ip_version: IpVersion | None = Field(None, description="4 or 6, where a name has both")
-
-    @field_validator("address")
-    @classmethod
-    def _is_host(cls, value: str, info: ValidationInfo) -> str:
-        return check_host(value, info.data.get("ip_version"))
 
 
 async def run(params: PathParams, ctx: Context) -> Measurement:
@@ -100,7 +92,7 @@ async def run(params: PathParams, ctx: Context) -> Measurement:
     except NETWORK_ERRORS as error:
         failure, message = classify(error, ctx.phases.current)
         ctx.phases.end()
-        return Measurement(_resolve_s(ctx), failure, message)
+        return Measurement(resolve_s(ctx), failure, message)
     ctx.phases.begin("trace")
     host = str(sockaddr[0]).partition("%")[0]
     trace = Trace(sock, Plan(host, params.count, params.max_hops, params.size, params.wait, lengths))
@@ -113,13 +105,13 @@ async def run(params: PathParams, ctx: Context) -> Measurement:
 
 def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Route, ...], host: str) -> Measurement:
     if trace.trouble is not None and trace.trouble.failure in SELF_INFLICTED:
-        return Measurement(_resolve_s(ctx), trace.trouble.failure, trace.trouble.message)
+        return Measurement(resolve_s(ctx), trace.trouble.failure, trace.trouble.message)
     routes = tuple(_route_of(flow) for flow in trace.flows)
     changes = [change for old, new in zip(known, routes, strict=False) if (change := change_between(old, new))]
     now_known = tuple(merged(old, new) for old, new in zip(known, routes, strict=True)) if known else routes
     if any(route.hops for route in routes):
         _last_routes(params, ctx).keep(now_known)
-    samples = {**_resolve_s(ctx), **_samples(params, trace)}
+    samples = {**resolve_s(ctx), **_samples(params, trace)}
     if any(flow.heard for flow in trace.flows):
         samples["routes"] = len({route.text for route in now_known})
         samples["route_hash"] = hash_of(now_known)
@@ -147,10 +139,6 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
 
 def _last_routes(params: PathParams, ctx: Context) -> LastRun[tuple[Route, ...]]:
     return last_run(ctx, "path", params.address, params.ip_version, params.method, params.port, params.flows)
-
-
-def _resolve_s(ctx: Context) -> dict[str, float]:
-    return {"resolve_s": ctx.phases.samples["resolve_s"]} if "resolve_s" in ctx.phases.samples else {}
 
 
 def _route_of(flow: Flow) -> Route:

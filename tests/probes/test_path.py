@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from monitor.oneshot import prepare, run_once
+from monitor.oneshot import WrongUseError, prepare, run_once
 from probes.kinds.path import PROBE
 from probes.model import Context, Failure, Measurement, Resources
 from tests.probes.flights import measure
@@ -385,3 +385,9 @@ async def test_a_flood_that_this_host_cannot_read_is_not_the_paths_fault(alone, 
 def test_what_is_no_host_is_refused(address):
     with pytest.raises(ValueError, match=r"host"):
         PROBE.params(address=address)
+
+
+@pytest.mark.parametrize("kind", ["path", "mtu"])
+def test_a_number_of_the_other_version_is_refused_when_it_is_read(kind):
+    with pytest.raises(WrongUseError, match="is not an IPv6 address"):
+        prepare(kind, "10.20.0.1", {"ip_version": 6})
