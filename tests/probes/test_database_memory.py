@@ -28,6 +28,7 @@ from probes.database_memory import (
     memory_of,
 )
 from probes.database_params import Freshness, InStep, Replication, quoted, quoted_column
+from probes.database_step import ask_in_session, judge_step
 from probes.failures import TroubleError
 from probes.kinds.postgresql import PROBE
 from probes.model import Context, Failure, Resources
@@ -275,3 +276,32 @@ async def test_sessions_are_few_and_end_with_a_reload():
         sessions._idle[key] = (since_s - IDLE_LIMIT_S - 1, session)
     sessions.keep("new", FakeSession(ctx), 1)
     assert len(sessions) == 1
+
+
+@pytest.mark.parametrize("use", ["new", "keep"])
+async def test_trouble_with_the_other_database_is_told_from_trouble_with_this_one(use):
+    ctx, findings, rule = context(), Findings(), InStep(table="t", max_gap=5)
+
+    async def open_other(apart):
+        return FakeSession(apart)
+
+    async def figure(*_):
+        return 7.0
+
+    async def reset(*_):
+        raise ConnectionResetError
+
+    async def step(here, there):
+        def ask_both(apart):
+            return ask_in_session(apart, "key", use, open_other, here, there)
+
+        await judge_step(ctx, rule, "b:1", findings, ask_both)
+
+    await step(figure, figure)
+    assert findings.samples == {"gap": 0}
+    await step(figure, reset)
+    found = findings.measurement(ctx)
+    assert (found.failure, found.is_degraded) == (Failure.CONNECTION_CLOSED, False)
+    assert found.message == "the other one (b:1) cannot be asked: the peer closed the connection in query"
+    with pytest.raises(ConnectionResetError):
+        await step(reset, figure)
