@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 
 from alerts.model import CheckState, Result, State
+from benchmarks import result_path
 from monitor.jobs import Job
 from monitor.recent import Recent
 from monitor.records import SPARK_POINTS, Batch, CheckNow, Rollup
@@ -45,6 +46,7 @@ def run() -> Iterable[Row]:
     """Measure both stores and the packing of samples alone."""
     yield packing()
     yield from counting()
+    yield from result_path.run()
     with tempfile.TemporaryDirectory() as directory:
         yield from asyncio.run(_sqlite(Path(directory) / "bench.db"))
     # What the tests leave out for speed is on here: a commit is on the disk when it returns.

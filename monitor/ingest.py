@@ -137,10 +137,14 @@ class Writer:
         self._schedule.run_now(run_now)
         self._evidence.note(results, self._core.memory.checks, time.monotonic())
         self._schedule.run_now(self._evidence.take(time.monotonic()))
+        self.confirm(results)
+        await self._gather(batch, now_ms)
+
+    def confirm(self, results: Iterable[Result]) -> None:
+        """Let checks whose results speak of a change run again at their retry interval."""
         for result in results:
             if self._core.confirming(result.check):
                 self._schedule.retry(result.check, result.at_ms / 1000)
-        await self._gather(batch, now_ms)
 
     async def _gather(self, batch: Batch, now_ms: int) -> None:
         """Save the batch, or keep it for the next one when it changed nothing: a transaction has a fixed price."""
