@@ -69,9 +69,8 @@ class Recent:
     def check_now(self, check: str, state: CheckState) -> CheckNow:
         """Return the check as it is now."""
         latency_s, loss_ratio = self._latest.get(check, (None, None))
-        # NaN is the one number that is not equal to itself.
-        spark = tuple(point if point == point else None for point in self._sparks.get(check, ()))  # noqa: PLR0124
-        return CheckNow(check, state, latency_s, loss_ratio, spark)
+        spark = self._sparks.get(check)
+        return CheckNow(check, state, latency_s, loss_ratio, () if spark is None else spark[:])
 
     def take_touched_checks(self) -> set[str]:
         """Return the checks that had a result since this was last asked."""

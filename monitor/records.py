@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ class CheckNow(NamedTuple):
         state: the core's memory of it.
         latency_s: latency of the last result, None when it had none (a lost packet has no RTT).
         loss_ratio: packet loss of the last result, None where the kind has none.
-        spark: the last latencies in seconds, oldest first, None for a result without one; SPARK_POINTS at most.
+        spark: the last latencies in seconds, oldest first, None (in an array NaN) for a result without one;
+            SPARK_POINTS at most.
 
     """
 
@@ -27,7 +29,7 @@ class CheckNow(NamedTuple):
     state: CheckState
     latency_s: float | None
     loss_ratio: float | None
-    spark: tuple[float | None, ...]
+    spark: tuple[float | None, ...] | array[float]
 
 
 class TargetNow(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import orjson
@@ -30,6 +31,8 @@ def encode_batch(batch: Batch) -> bytes:
 def _array(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(value)
+    if isinstance(value, array):
+        return value.tolist()  # NaN becomes null
     if isinstance(value, bytes):
         return value.hex()
     if hasattr(value, "items"):

@@ -19,6 +19,8 @@ decoding gives the very same float back. What is not finite was not measured, an
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Mapping
 from math import copysign, isfinite, isnan, nan
 
@@ -211,8 +213,10 @@ def state_of(number: int) -> State:
     return _STATES[number]
 
 
-def encode_spark(spark: Iterable[float | None]) -> bytes:
+def encode_spark(spark: Iterable[float | None] | array[float]) -> bytes:
     """Return latencies as IEEE 754 binary32 (seven digits: enough to draw), NaN for None."""
+    if isinstance(spark, array) and spark.typecode == "f" and sys.byteorder == "little":
+        return spark.tobytes()  # it is them already
     values = [nan if value is None else value for value in spark]
     return struct.pack(f"<{len(values)}f", *values)
 

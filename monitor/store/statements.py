@@ -31,6 +31,18 @@ async def upsert(connection: AsyncConnection, table: Table, rows: Rows, key: tup
         await _insert(connection, table, tuple(rows[0]), list(latest.values()), key)
 
 
+async def upsert_tuples(
+    connection: AsyncConnection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: list[tuple[Any, ...]],
+    key: tuple[str, ...],
+) -> None:
+    """Insert rows, or replace them by their key, which no two of them share: `upsert` for many rows."""
+    if rows:
+        await _insert(connection, table, columns, rows, key)
+
+
 async def add(connection: AsyncConnection, table: Table, rows: Rows) -> None:
     """Insert rows, leaving alone those that are there already."""
     if rows:

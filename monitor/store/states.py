@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from monitor.store.classes import IncidentRow, IncidentTargetRow, TargetRow, met
 from monitor.store.codec import decode_spark, encode_spark, state_no, state_of
 from monitor.store.names import checks
 from monitor.store.periods import note_late
-from monitor.store.statements import add, storable, to_json, upsert
+from monitor.store.statements import add, storable, to_json, upsert, upsert_tuples
 from monitor.store.tables import check_states, target_states, transitions
 
 incidents = metadata.tables[IncidentRow.__tablename__]
@@ -40,8 +41,9 @@ async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str
     await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ("id",))
     await add(connection, incident_targets, _incident_targets(batch.incidents))
     # One order for all writers: two transactions that take the same rows never wait for each other in a circle.
-    now = sorted(((check_nos[row.check], row) for row in batch.checks), key=_number)
-    await upsert(connection, check_states, [_check_row(no, row) for no, row in now], ("check_no",))
+    now = sorted({check_nos[row.check]: row for row in batch.checks}.items())
+    rows = [_check_row(no, row) for no, row in now]
+    await upsert_tuples(connection, check_states, _CHECK_COLUMNS, rows, ("check_no",))
     await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ("target",))
 
 
@@ -52,14 +54,10 @@ async def add_transitions(connection: AsyncConnection, changes: Iterable[Transit
 
 async def save_check_state(connection: AsyncConnection, number: int, state: CheckState) -> None:
     """Replace what the core remembers of a check, and leave alone what the overview shows of it."""
-    row = _check_row(number, CheckNow("", state, None, None, ()))
+    row = zip(_CHECK_COLUMNS, _check_row(number, CheckNow("", state, None, None, ())), strict=True)
     shown = ("check_no", "latency_s", "loss_ratio", "spark")
-    values = {name: value for name, value in row.items() if name not in shown}
+    values = {name: value for name, value in row if name not in shown}
     await connection.execute(update(check_states).where(check_states.c.check_no == number).values(values))
-
-
-def _number(pair: tuple[int, CheckNow]) -> int:
-    return pair[0]
 
 
 def _transition_row(transition: Transition) -> dict[str, Any]:
@@ -127,21 +125,44 @@ def _incident_targets(changed: Iterable[Incident]) -> list[dict[str, str]]:
     return [{"target": target, "incident": incident} for target, incident in sorted(pairs)]
 
 
-def _check_row(no: int, now: CheckNow) -> dict[str, Any]:
-    state = now.state
-    return {
-        "check_no": no,
-        "state": state_no(state.state),
-        "since_ms": state.since_ms,
-        "last_at_ms": state.last_at_ms,
-        "flapping": state.flapping,
-        "reason": state.reason,
-        "message": storable(state.message),
-        "memory": to_json((state.recent, state.history)),
-        "latency_s": now.latency_s,
-        "loss_ratio": now.loss_ratio,
-        "spark": encode_spark(now.spark),
-    }
+_CHECK_COLUMNS = (
+    "check_no",
+    "state",
+    "since_ms",
+    "last_at_ms",
+    "flapping",
+    "reason",
+    "message",
+    "memory",
+    "latency_s",
+    "loss_ratio",
+    "spark",
+)
+
+
+def _check_row(no: int, now: CheckNow) -> tuple[Any, ...]:
+    """Return the row of a check, in the order of _CHECK_COLUMNS; at every snapshot there is one of each check."""
+    _, of_check, latency_s, loss_ratio, spark = now
+    state, since_ms, reason, message, last_at_ms, recent, history, flapping = of_check
+    return (
+        no,
+        state_no(state),
+        since_ms,
+        last_at_ms,
+        flapping,
+        reason,
+        storable(message) if message else "",
+        to_json((recent, history)) if recent else _quiet_memory(history),
+        latency_s,
+        loss_ratio,
+        encode_spark(spark),
+    )
+
+
+@lru_cache(maxsize=256)
+def _quiet_memory(history: tuple[int, ...]) -> str:
+    """Return the memory of a check of which nothing is being confirmed: most have the same."""
+    return to_json(((), history))
 
 
 def check_now_of(check: str, row: Row[Any]) -> CheckNow:
