@@ -8,6 +8,7 @@ this process with its threads, and beside it that of PostgreSQL's server, so tha
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import psutil
 from alerts.core import Core
 from alerts.flapping import OUTCOMES
 from alerts.model import CheckRule, CheckState, Memory, Result, Rules, State
+from monitor.app import GARBAGE_THRESHOLDS
 from monitor.evidence import Evidence
 from monitor.ingest import Inbox, Writer
 from monitor.jobs import Job
@@ -110,6 +112,8 @@ async def _measure(name: str, url: str, directory: Path, server: psutil.Process 
     writer = Writer(Inbox(100_000), core, recent, store, spool, schedule, evidence, lambda: None)
     writer._snapshot_at = float("inf")  # it is taken below, to be measured apart
     meter, results = _Meter(server), 0
+    gc.freeze()  # as the monitor does when it starts
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     for number, batch in enumerate(_batches()):
         meter.is_counting = number >= WARM_UP
         results += len(batch) * meter.is_counting
