@@ -186,6 +186,9 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """Run one probe once and explain what it found."""
+    import gc
+
+    gc.disable()  # while everything is imported the collector would walk through it in vain, a sixth of the start
     from monitor.cli_probe import Request
     from monitor.cli_probe import probe as run_probe
     from probes.units import parse_duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ import yaml
 from alerts.model import Result, State
 from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
 from monitor.jobs import Job
-from monitor.logs import set_up_logs
+from monitor.logs import defer_logs
 from monitor.oneshot import WrongUseError, prepare
 from monitor.runner import observe
 from probes.model import Resources
@@ -46,7 +47,7 @@ class Request(NamedTuple):
 
 def probe(request: Request) -> int:
     """Run the probe, print what it found, and return the exit status."""
-    set_up_logs()
+    defer_logs()
     try:
         timeout_s = parse_duration(request.timeout)
         job = prepare(request.kind, request.address, read_parameters(request.parameters), timeout_s)
@@ -55,6 +56,8 @@ def probe(request: Request) -> int:
     request = request._replace(address=job.id.removeprefix(f"{request.kind}:"))
     if request.every_s is None:
         return asyncio.run(_once(job, request))
+    gc.freeze()
+    gc.enable()
     try:
         return asyncio.run(_watch(job, request, request.every_s))
     except KeyboardInterrupt:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alerts.model import Result
-from config.model import Check
 from probes import registry
 from probes.conditions import Condition, compile_condition
 from probes.model import Context, Failure, Layer, Measurement, Probe
+
+if TYPE_CHECKING:
+    from config.model import Check  # not on the cold path of `thongsuot probe`
 
 _ANSWERED = frozenset({Layer.APPLICATION, Layer.DATA})
 """Layers whose failures are answers: the wrong ones, but the time that they took is a latency."""

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
-import structlog
+_deferred: list[Callable[[], None]] = []
+
+
+def defer_logs() -> None:
+    """Set logs up once there is something to log: one run of a probe nearly always has nothing."""
+    _set_up_library_logs()
+    _deferred.append(set_up_logs)
+
+
+def log_error(event: str, **values: Any) -> None:
+    """Log one of our own events, also where logs have been deferred."""
+    import structlog  # noqa: PLC0415 - takes a tenth of a probe's cold start to import
+
+    while _deferred:
+        _deferred.pop()()
+    structlog.get_logger().error(event, **values)
 
 
 def set_up_logs() -> None:
     """Send our own events, and the warnings of libraries, to standard error."""
+    import structlog  # noqa: PLC0415 - as above
+
     # Plain tracebacks: pretty ones print local variables, and some of these are secrets.
     renderers: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -27,4 +46,8 @@ def set_up_logs() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    _set_up_library_logs()
+
+
+def _set_up_library_logs() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

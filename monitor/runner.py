@@ -13,14 +13,11 @@ from time import perf_counter
 from traceback import extract_tb
 from typing import NamedTuple
 
-import structlog
-
 from alerts.model import Result
 from alerts.outcome import judge
 from monitor.jobs import Job
+from monitor.logs import log_error
 from probes.model import Context, Failure, Measurement, Resources
-
-log = structlog.get_logger()
 
 Deliver = Callable[[Result], Awaitable[None]]
 
@@ -67,7 +64,7 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
         # Neither the message nor local variables: either may hold a secret or whatever the peer sent.
         frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
-        log.error("a probe raised", check=job.id, error=type(error).__name__, frames=frames)  # noqa: TRY400
+        log_error("a probe raised", check=job.id, error=type(error).__name__, frames=frames)
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
     finally:
         deadline.lift()
