@@ -119,7 +119,7 @@ class Core:
     def confirming(self, check_id: str) -> bool:
         """Say whether a change of the check is being confirmed, so that it should run at its retry interval."""
         state = self.memory.checks.get(check_id)
-        return state is not None and confirming(state)
+        return state is not None and bool(state.recent) and confirming(state)
 
     @property
     def now_ms(self) -> int:

@@ -16,6 +16,7 @@ MILLION = 1_000_000
 INTERVAL_MS = 300_000
 """Length of the finest rollup: 5 minutes, the sampling interval of the capacity rule."""
 HOUR_MS = 3_600_000
+_LATENCY_LIMIT_S = LIMIT // MILLION
 
 
 def histogram_of(rollup: Rollup) -> Histogram:
@@ -66,7 +67,7 @@ class Tally:
         if result.failure is not None:
             self._add_failures({result.failure.value: 1})
         # What no clock can have measured is not a latency; NaN is not from 0 to anything.
-        if latency_s is not None and 0 <= latency_s < LIMIT // MILLION:
+        if latency_s is not None and 0 <= latency_s < _LATENCY_LIMIT_S:
             if self.latency is None:
                 self.latency = Histogram()
             self.latency.add(round(latency_s * MILLION))

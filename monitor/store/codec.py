@@ -52,6 +52,8 @@ class CorruptError(ValueError):
 
 def varint(value: int) -> bytes:
     """Return a LEB128 varint."""
+    if 0x4000 <= value < 0x200000:  # times from 16 ms to 2 s in microseconds
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

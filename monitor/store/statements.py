@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import orjson
 from sqlalchemy import Table, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.tables import meta
+
+if TYPE_CHECKING:
+    import asyncpg  # a store in SQLite need not have it in memory
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
