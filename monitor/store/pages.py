@@ -96,33 +96,32 @@ def key_of(row: Row) -> Key:
 
 def build(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
     """Return pages of rows, in the order of COLUMNS."""
-    groups: dict[tuple[int, int, int, bool], list[tuple[int, Row]]] = defaultdict(list)
+    groups: dict[tuple[int, int, int, bool], tuple[list[int], list[Row]]] = defaultdict(lambda: ([], []))
     for row in rows:
         at_ms = row[1] * SLOT_MS + row[4]
-        groups[row[2] % BUCKETS, row[3], at_ms // HOUR_MS, row[0] >= _INT_LIMIT].append((at_ms, row))
+        starts, of_group = groups[row[2] % BUCKETS, row[3], at_ms // HOUR_MS, row[0] >= _INT_LIMIT]
+        starts.append(at_ms)
+        of_group.append(row)
     pages = []
-    for (bucket, agent_no, _, is_long), group in groups.items():
-        start_ms = min(at_ms for at_ms, _ in group)
-        end_ms = max(at_ms for at_ms, _ in group)
-        durations = [row[0] for _, row in group]
-        has_outcomes = any(row[6] for _, row in group)
-        has_messages = any(row[8] for _, row in group)
-        shapes = {shape_no: varint(shape_no) for shape_no in {row[5] for _, row in group}}
-        bodies = [shapes[row[5]] + row[7] for _, row in group]
+    for (bucket, agent_no, _, is_long), (starts, of_group) in groups.items():
+        start_ms = min(starts)
+        durations, _, check_nos, _, _, shape_nos, outcomes, samples, messages = zip(*of_group, strict=True)
+        shapes = {shape_no: varint(shape_no) for shape_no in set(shape_nos)}
+        bodies = [shapes[shape_no] + body for shape_no, body in zip(shape_nos, samples, strict=True)]
         lengths = list(map(len, bodies))
         head = bytes(lengths) if max(lengths) <= _SHORT_VARINT else b"".join(map(varint, lengths))
         pages.append(
             (
                 start_ms,
-                end_ms - start_ms,
+                max(starts) - start_ms,
                 agent_no,
                 bucket,
-                [row[2] for _, row in group],
-                [at_ms - start_ms for at_ms, _ in group],
+                check_nos,
+                [at_ms - start_ms for at_ms in starts],
                 None if is_long else durations,
                 durations if is_long else None,
-                [row[6] or None for _, row in group] if has_outcomes else None,
-                [row[8] or None for _, row in group] if has_messages else None,
+                [outcome or None for outcome in outcomes] if any(outcomes) else None,
+                [message or None for message in messages] if any(messages) else None,
                 b"".join((head, *bodies)),
             )
         )
