@@ -11,10 +11,11 @@ Anything else that a database raises is a bug in a statement, and passes through
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -74,10 +75,23 @@ def _is_away(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in _SQLITE_AWAY
-    if isinstance(error, asyncpg.PostgresError):
+    asyncpg = _asyncpg()
+    if asyncpg is not None and isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_POSTGRESQL_AWAY)
     # A connection that broke, could not be made, or did not answer in time.
-    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    if asyncpg is not None and isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return True
+    return isinstance(error, OSError)
+
+
+def _asyncpg() -> Any:
+    """Return the driver of PostgreSQL if a store uses it: one in SQLite need not have it in memory."""
+    return sys.modules.get("asyncpg")
+
+
+def _errors_of_asyncpg() -> tuple[type[BaseException], ...]:
+    asyncpg = _asyncpg()
+    return () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @contextmanager
@@ -85,7 +99,7 @@ def unavailable_as_such() -> Iterator[None]:
     """Raise StoreUnavailableError where a driver says that the store is away; a bug passes as it is."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, *_errors_of_asyncpg(), OSError) as error:
         if not is_unavailable(error):
             raise
         raise StoreUnavailableError(_reason(error)) from error
@@ -93,7 +107,7 @@ def unavailable_as_such() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if isinstance(original.__cause__, asyncpg.PostgresError | asyncpg.InterfaceError):
+    if isinstance(original.__cause__, _errors_of_asyncpg()):
         original = original.__cause__
     words = str(original).strip().splitlines()
     return f"{type(original).__name__}: {words[0]}" if words else type(original).__name__
