@@ -27,6 +27,8 @@ from monitor.store.tables import SLOT_MS
 
 _CHECKS = 128
 """How many checks are sealed at a time in SQLite, and taken out of their pages at a time."""
+_PAGES_AT_ONCE = 100
+"""How many pages are read from PostgreSQL at a time."""
 _REST = 1.0
 """How long the packing thread sleeps after each block, as a share of the time that the block took: the loop must not
 wait for the interpreter."""
@@ -123,9 +125,16 @@ async def _find_pages(connection: AsyncConnection, before_ms: int) -> Part | Non
     if oldest is None or (oldest["start_ms"] // HOUR_MS + 1) * HOUR_MS > before_ms:
         return None
     hour, bucket = oldest["start_ms"] // HOUR_MS, oldest["bucket"]
-    found = await driver.fetch(_PAGES, bucket, hour * HOUR_MS, (hour + 1) * HOUR_MS)
-    check_nos = sorted({check_no for page in found for check_no in page["check_nos"]})
-    count = sum(len(page["check_nos"]) for page in found)
+    found: list[Any] = []
+    seen: set[int] = set()
+    count = 0
+    # Some pages at a time: all of an hour at once would hold the loop for tens of milliseconds.
+    async for page in driver.cursor(_PAGES, bucket, hour * HOUR_MS, (hour + 1) * HOUR_MS, prefetch=_PAGES_AT_ONCE):
+        found.append(page)
+        numbers = page["check_nos"]
+        seen.update(numbers)
+        count += len(numbers)
+    check_nos = sorted(seen)
     blocks = await sealed.blocks_of(connection, hour, check_nos)
     return Part(hour, count, check_nos, [], blocks, bucket, bucket + 1, found)
 
