@@ -89,6 +89,10 @@ def _asyncpg() -> Any:
     return sys.modules.get("asyncpg")
 
 
+def _errors_of_drivers() -> tuple[type[BaseException], ...]:
+    return (SQLAlchemyError, sqlite3.Error, OSError, *_errors_of_asyncpg())
+
+
 def _errors_of_asyncpg() -> tuple[type[BaseException], ...]:
     asyncpg = _asyncpg()
     return () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -99,7 +103,7 @@ def unavailable_as_such() -> Iterator[None]:
     """Raise StoreUnavailableError where a driver says that the store is away; a bug passes as it is."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, *_errors_of_asyncpg(), OSError) as error:
+    except _errors_of_drivers() as error:
         if not is_unavailable(error):
             raise
         raise StoreUnavailableError(_reason(error)) from error
