@@ -69,10 +69,12 @@ async def service() -> AsyncIterator[Service]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     served.url, served.hook = f"{base}/health", f"{base}/hook"
-    yield served
-    await runner.cleanup()
-    # A connection that was taken at the last moment gets its transport, and loses it, in the turns that follow.
-    await asyncio.sleep(0.05)
+    try:
+        yield served
+    finally:
+        await runner.cleanup()
+        # A connection that was taken at the last moment gets its transport, and loses it, in the turns that follow.
+        await asyncio.sleep(0.05)
 
 
 class Product:
