@@ -24,6 +24,8 @@ def is_late(result: Result, before: CheckState, recent: Recent, core: Core) -> b
         return last is None or result.known_at_ms < last.known_at_ms
     if before.state is not State.UNKNOWN or before.reason != NO_RESULTS:
         return False
+    if before.last_at_ms >= before.since_ms:
+        return False  # it has answered since, and what it answers is being confirmed
     return result.known_at_ms <= core.silent_at_ms(result.check)
 
 

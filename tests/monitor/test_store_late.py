@@ -150,6 +150,23 @@ async def test_a_check_that_is_really_down_now_is_so_in_the_engine_as_well(
     assert memory.targets["link-a"].state is State.DOWN
 
 
+async def test_what_answers_again_after_silence_is_confirmed_without_delay(
+    store: Store, store_url: str, inventory: Inventory
+) -> None:
+    await store.sync_inventory(inventory)
+    engine = EngineWithoutProbes(store, inventory)
+    cut_ms = MIDNIGHT_MS + 5 * MINUTE_MS
+    await engine.take(steady(["link-a/icmp"], MIDNIGHT_MS, cut_ms), cut_ms)
+    back_ms = cut_ms + 60 * MINUTE_MS
+    await engine.take([], back_ms)
+    assert engine.core.memory.checks["link-a/icmp"].state is State.UNKNOWN
+    for one in steady(["link-a/icmp"], back_ms, back_ms + 30_000, State.DOWN):
+        await engine.take([one], one.known_at_ms)
+    state = engine.core.memory.checks["link-a/icmp"]
+    assert (state.state, state.since_ms) == (State.DOWN, back_ms)
+    assert await rows(store_url, outdated.select().where(outdated.c.what == 0)) == []
+
+
 async def test_killed_before_a_late_result_is_settled_the_next_one_settles_it(
     store: Store, store_url: str, inventory: Inventory
 ) -> None:
