@@ -226,7 +226,8 @@ class Monitor:
         if not self._tasks or any(task.done() for task in self._tasks):
             problems.append("the engine is not running")
         if not self._writer.store_available:
-            problems.append("the store is away; results wait in the spool")
+            waits = "in the spool" if self._writer.spool_available else "in memory: the spool cannot be written either"
+            problems.append(f"the store is away; results wait {waits}")
         if len(self._inbox) >= self._inbox.limit:
             problems.append("the queue of results is full")
         return problems
@@ -281,6 +282,7 @@ class Monitor:
             ("counter", "thongsuot_evidence_dropped", "Evidence not taken: too much", lambda: self._evidence.dropped),
             ("gauge", "thongsuot_lateness_max_seconds", "Latest start since last read", self._schedule.take_lateness),
             ("gauge", "thongsuot_store_available", "Last save succeeded", lambda: self._writer.store_available),
+            ("gauge", "thongsuot_spool_available", "It takes what waits", lambda: self._writer.spool_available),
             ("gauge", "thongsuot_spool_bytes", "Bytes waiting on disk", self._spool.pending),
             ("gauge", "thongsuot_open_incidents", "Open incidents", lambda: len(self._core.memory.incidents)),
             ("counter", "thongsuot_notifications_delivered", "Delivered", lambda: self._dispatcher.delivered),

@@ -67,6 +67,7 @@ class Writer:
     Attributes:
         saved: results saved in the store; spooled: batches that went to the spool.
         store_available: whether the last attempt to save succeeded.
+        spool_available: whether the spool takes what the store does not; else a batch waits in memory.
         closed_ms: rollups that started before this are over and saved, and the writer no longer touches them.
         saved_at_ms: when a transaction was last committed, 0 before the first.
 
@@ -100,6 +101,7 @@ class Writer:
         self.saved = 0
         self.spooled = 0
         self.store_available = True
+        self.spool_available = True
         self.saved_at_ms = 0
         self.closed_ms = 0
         self._committed_once = asyncio.Event()
@@ -202,22 +204,34 @@ class Writer:
             await self._committed_once.wait()
 
     async def _save(self, batch: Batch, now_ms: int) -> None:
-        closed_ms = self._recent.closed_ms
-        if self._spool.pending() or not self.store_available:
-            await self._to_spool(batch)
-            await self._deliver_spool()
+        if not self._is_waiting() and await self._stored(batch, now_ms):
             return
+        while not await self._spooled(batch):
+            # Neither takes it: hold on to it. The inbox fills up and probing slows down.
+            await asyncio.sleep(RETRY_S)
+            await self._deliver_spool()
+            if not self._is_waiting() and await self._stored(batch, now_ms):
+                break
+        self._holds(None)
+        await self._deliver_spool()
+
+    def _is_waiting(self) -> bool:
+        """Say whether a batch has to wait behind others, or for the store."""
+        return bool(self._spool.pending()) or not self.store_available
+
+    async def _stored(self, batch: Batch, now_ms: int) -> bool:
+        closed_ms = self._recent.closed_ms
         try:
             await self._store.save(batch)
         except StoreUnavailableError as error:
             self._store_lost(error)
-            await self._to_spool(batch)
-            return
+            return False
         self._committed(batch, now_ms)
         self.closed_ms = closed_ms
         self._committed_once.set()
         self._committed_once = asyncio.Event()
         await self._beat(now_ms)
+        return True
 
     async def _beat(self, now_ms: int) -> None:
         try:
@@ -225,24 +239,28 @@ class Writer:
         except StoreUnavailableError as error:
             self._store_lost(error)
 
-    async def _to_spool(self, batch: Batch) -> None:
+    async def _spooled(self, batch: Batch) -> bool:
         if _is_empty(batch):
-            return
-        while True:
-            try:
-                await asyncio.to_thread(self._spool.append, batch)
-            except (SpoolFullError, OSError) as error:
-                # Neither store nor spool takes it: hold on to it. The inbox fills up and probing slows down.
-                log.critical("the spool takes no more; probing will slow down", error=str(error))
-                await asyncio.sleep(RETRY_S)
-                await self._deliver_spool()
-            else:
-                self.spooled += 1
-                return
+            return True
+        try:
+            await asyncio.to_thread(self._spool.append, batch)
+        except (SpoolFullError, OSError) as error:
+            self._holds(error)
+            return False
+        self.spooled += 1
+        return True
+
+    def _holds(self, error: Exception | None) -> None:
+        """Say that a batch waits in memory because of this error of the spool, or that none does."""
+        if error is not None and self.spool_available:
+            log.critical("neither store nor spool takes results; probing will slow down", error=str(error))
+        if error is None and not self.spool_available:
+            log.info("results are taken again")
+        self.spool_available = error is None
 
     async def _deliver_spool(self) -> None:
         """Move the spool into the store, oldest first; stop at the first refusal and try again later."""
-        if time.monotonic() - self._failed_at < RETRY_S:
+        if time.monotonic() - self._failed_at < RETRY_S or not self._is_waiting():
             return
         try:
             for token, batch in islice(self._spool.drain(), 100):
@@ -251,6 +269,11 @@ class Writer:
                 self._committed(batch, time.time_ns() // 1_000_000)
         except StoreUnavailableError as error:
             self._store_lost(error)
+            return
+        except OSError as error:
+            # What has been saved and could not be noted so is delivered again, which changes nothing.
+            self._failed_at = time.monotonic()
+            log.warning("the spool cannot be used", error=str(error))
             return
         if not self.store_available:
             log.info("the store is back")

@@ -73,6 +73,8 @@ class Spool:
             self._delete(number)
         self._cut_torn_tail()
         self._next_no = max((*self._sizes, self._position.segment), default=0) + 1
+        with contextlib.suppress(OSError):  # a disk that is full now: it is needed only when something is delivered
+            self._write_position()
 
     def append(self, batch: Batch) -> None:
         """Write a batch to the disk; when this returns, it will survive a power failure.
