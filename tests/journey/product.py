@@ -42,15 +42,22 @@ async def until(holds: Callable[[], Any], what: str, patience_s: float = PATIENC
 
 
 class Service:
-    """A service that answers as it is told, and a receiver of notifications beside it."""
+    """A service that answers as it is told, and a receiver of notifications beside it.
+
+    Attributes:
+        asked: how often it was asked.
+
+    """
 
     def __init__(self) -> None:
         self.status = 200
+        self.asked = 0
         self.told: list[dict[str, Any]] = []
         self.url = ""
         self.hook = ""
 
     async def answer(self, _: web.Request) -> web.Response:
+        self.asked += 1
         return web.json_response({"status": "UP" if self.status == 200 else "DOWN"}, status=self.status)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -87,9 +94,10 @@ class Product:
         self.web = f"http://127.0.0.1:{free_port()}"
         self.listen = f"http://127.0.0.1:{free_port()}"
         self.store = store or f"sqlite:///{directory}/thongsuot.db"
+        (self.config / "store").write_text(self.store)  # it may hold a password
         self.document: dict[str, Any] = {
             "settings": {
-                "store": self.store,
+                "store": "${file:store}",
                 "spool": str(directory / "spool"),
                 "web": self.web.removeprefix("http://"),
                 "listen": self.listen.removeprefix("http://"),

@@ -40,7 +40,7 @@ LOCAL, AWAY, HEIR = "local", "away", "heir"
 """Whose results are new, whose come hours late, and whose are good ones only."""
 LATE_EVERY_MS = 2_000
 TICK_S = 0.01
-_FAILS_EVERY, _FAILS_FOR_MS = 9, 600
+_FAILS_EVERY, _FAILS_FOR_MS = 5, 700
 _BOARD = struct.Struct("<QQ")
 
 
