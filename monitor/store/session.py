@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import orjson
 from sqlalchemy import select, text
@@ -19,13 +21,21 @@ from monitor.store.tables import meta
 
 _ADVISORY_KEY = 0x7E5C_0002
 """PostgreSQL advisory lock of the monitor on its database."""
+_LOCK_PATIENCE_S = 1.0
+"""How long that lock is asked for: the server may still be ending the session of a monitor that was killed."""
+_LOCK_EVERY_S = 0.05
+_END_OWN = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :backend "
+    "AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
+)
 
 
 class Session:
     """Transactions one after the other, on a connection that is made anew when it breaks.
 
     With PostgreSQL the lock belongs to this very connection: what is written after a reconnection is written
-    only once the lock has been taken again.
+    only once the lock has been taken again. A broken connection of which the server does not know yet still holds
+    it: that session is ended.
     """
 
     def __init__(self, engine: AsyncEngine, path: Path | None) -> None:
@@ -35,6 +45,7 @@ class Session:
         self._connection: AsyncConnection | None = None
         self._owner: str | None = None
         self._lock_file: int | None = None
+        self._backend = 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -52,7 +63,7 @@ class Session:
                 await self._disconnect()
                 raise
 
-    async def take_lock(self, owner: str) -> None:
+    async def take_lock(self, owner: str, patience_s: float = _LOCK_PATIENCE_S) -> None:
         """Become the only monitor on this store.
 
         Raises StoreInUseError, which names the holder.
@@ -63,7 +74,7 @@ class Session:
                 self._lock_path(self._path.with_name(self._path.name + ".lock"), owner)
             async with self.transaction() as connection:
                 # A connection that was there before this call has not asked for the lock yet.
-                await self._lock_database(connection)
+                await self._lock_database(connection, patience_s)
                 await put_meta(connection, {"owner": owner})
         except BaseException:
             self._owner = None
@@ -76,7 +87,7 @@ class Session:
             yield True
             return
         try:
-            await self.take_lock(f"pid {os.getpid()}")
+            await self.take_lock(f"pid {os.getpid()}", patience_s=0)
         except StoreInUseError:
             yield False
             return
@@ -121,14 +132,25 @@ class Session:
             self._connection = connection
         return self._connection
 
-    async def _lock_database(self, connection: AsyncConnection) -> None:
+    async def _lock_database(self, connection: AsyncConnection, patience_s: float = _LOCK_PATIENCE_S) -> None:
         if self._path is not None:
             return
+        ends = time.monotonic() + patience_s
         # A second call on the same connection would need a second unlock; it is never unlocked, only closed.
-        taken = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
-        if not taken:
-            holder = await connection.scalar(select(meta.c.value).where(meta.c.name == "owner"))
-            raise StoreInUseError(_in_use(orjson.loads(holder) if holder else ""))
+        while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}):
+            await connection.execute(_END_OWN, {"backend": self._backend, "key": _ADVISORY_KEY})
+            if time.monotonic() >= ends:
+                await self._refuse(connection)
+            await asyncio.sleep(_LOCK_EVERY_S)
+        self._backend = await connection.scalar(text("SELECT pg_backend_pid()"))
+
+    async def _refuse(self, connection: AsyncConnection) -> NoReturn:
+        holder = await connection.scalar(select(meta.c.value).where(meta.c.name == "owner"))
+        name = orjson.loads(holder) if holder else ""
+        if self._backend and name == self._owner:
+            message = "the server still holds this monitor's lock for a connection that is broken"
+            raise StoreUnavailableError(message)
+        raise StoreInUseError(_in_use(name))
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -21,6 +21,7 @@ from monitor.records import Batch
 from monitor.store import Store, StoreInUseError, StoreUnavailableError
 from tests.monitor.samples import START_MS, full_batch, http_results
 from tests.postgres import PostgresServer
+from tests.proxy import proxy
 
 ROOT = Path(__file__).parents[2]
 BATCH = 50
@@ -255,6 +256,29 @@ async def test_a_monitor_that_lost_its_lock_to_another_does_not_write(
     assert await exported(second) == []
     await first.aclose()
     await second.aclose()
+
+
+async def test_a_connection_that_only_one_side_knows_to_be_broken_does_not_keep_the_lock(
+    postgres: PostgresServer,
+) -> None:
+    database = postgres.dsn(await postgres.create_database())
+    async with proxy(postgres.port) as way:
+        store = await Store.open(database.replace(f":{postgres.port}/", f":{way.port}/"))
+        await store.take_lock("a")
+        await store.save(numbered_batch(0))
+        way.cut()
+        with pytest.raises(StoreUnavailableError):
+            await store.save(numbered_batch(1))
+        way.mend()
+        # Its old session is still there: it must be taken for neither another monitor nor a reason to wait.
+        await store.save(numbered_batch(1))
+        assert len(await exported(store)) == 2 * BATCH
+        # From elsewhere, to the same database under another name: there is one monitor still.
+        second = await Store.open(database.replace("127.0.0.1", "localhost"))
+        with pytest.raises(StoreInUseError, match=r"this store: a$"):
+            await second.take_lock("b")
+        await second.aclose()
+        await store.aclose()
 
 
 async def test_a_server_that_hangs_is_away(own_postgres: PostgresServer, own_url: str) -> None:
