@@ -203,7 +203,10 @@ class Monitor:
             fixed = _fixed_settings(self.inventory, inventory)
             if fixed:
                 return [f"settings.{name} cannot change while running: restart the monitor" for name in fixed]
-            await self._store.sync_inventory(inventory)
+            try:
+                await self._store.sync_inventory(inventory)
+            except StoreUnavailableError as error:
+                return [f"the store is away, reload again when it is back: {error}"]
             self._take(inventory)
             self.resources.refresh()
         return []

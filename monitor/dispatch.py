@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ SEND_TIMEOUT_S = 10.0
 IDLE_S = 2.0
 """How often the store is asked when nobody has said that there is something to send."""
 CLAIM_LIMIT = 50
+Note = Callable[[], Awaitable[None]]
 RETRY_FIRST_S, RETRY_MOST_S = 5.0, 600.0
 
 
@@ -51,6 +53,7 @@ class Dispatcher:
         self._inventory = inventory
         self._channels = channels
         self._something = asyncio.Event()
+        self._unnoted: dict[int, Note] = {}
         self.delivered = 0
         self.failed = 0
         self.given_up = 0
@@ -77,11 +80,20 @@ class Dispatcher:
             self._something.clear()
 
     async def send_due(self) -> int:
-        """Claim what is due, send it side by side, and return how many were claimed."""
+        """Claim what is due, send it side by side, and return how many were claimed.
+
+        What came of one that was sent while the store went away is noted first, so that it is not sent again.
+        """
+        for number, note in list(self._unnoted.items()):
+            await note()
+            del self._unnoted[number]
         claimed = await self._store.claim_notifications(_now_ms(), CLAIM_LIMIT)
         if claimed:
             incidents = await self._store.incidents({pending.notification.incident for pending in claimed})
             await asyncio.gather(*(self._send(p, incidents.get(p.notification.incident)) for p in claimed))
+            if self._unnoted:
+                message = "what came of some notifications could not be noted"
+                raise StoreUnavailableError(message)
         return len(claimed)
 
     async def _send(self, pending: PendingNotification, incident: Incident | None) -> None:
@@ -97,15 +109,21 @@ class Dispatcher:
             self.failed += 1
             due_ms = _now_ms() + round(retry_delay_s(pending.attempts) * 1000)
             log.warning("a notification was not accepted", receiver=receiver.id, error=str(error))
-            await self._store.plan_retry(pending.id, due_ms, str(error))
+            await self._note(pending, partial(self._store.plan_retry, pending.id, due_ms, str(error)))
         else:
             self.delivered += 1
-            await self._store.mark_delivered(pending.id, _now_ms())
+            await self._note(pending, partial(self._store.mark_delivered, pending.id, _now_ms()))
+
+    async def _note(self, pending: PendingNotification, note: Note) -> None:
+        try:
+            await note()
+        except StoreUnavailableError:
+            self._unnoted[pending.id] = note
 
     async def _give_up(self, pending: PendingNotification, reason: str) -> None:
         self.given_up += 1
         log.error("a notification cannot be delivered", receiver=pending.notification.receiver, error=reason)
-        await self._store.give_up(pending.id, reason)
+        await self._note(pending, partial(self._store.give_up, pending.id, reason))
 
     def _channel(self, receiver: Receiver) -> Channel[Any]:
         if self._channels is not None:

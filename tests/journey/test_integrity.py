@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from monitor.store.tables import rollups_5m
 from tests.journey.product import Product, Service, service, until
 from tests.monitor.conftest import small_disk
 from tests.monitor.engine import rows_of
+from tests.postgres import PostgresServer
+from tests.proxy import Proxy, proxy
 
 __all__ = ["small_disk"]
 
@@ -102,3 +107,74 @@ async def _waits(product: Product) -> bool:
 
 async def _is_empty(product: Product) -> bool:
     return await product.metric("thongsuot_spool_bytes") == 0
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that this test may stop."""
+    server = PostgresServer({"synchronous_commit": "on"})  # a crash of the server loses nothing that it confirmed
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def crashed(server: PostgresServer, _way: Proxy) -> AsyncIterator[None]:
+    """Take the server away as `stop -m immediate` does, and start it again."""
+    await asyncio.to_thread(server.stop, signal.SIGQUIT)
+    yield
+    await asyncio.to_thread(server.start)
+
+
+@contextlib.asynccontextmanager
+async def cut(_server: PostgresServer, way: Proxy) -> AsyncIterator[None]:
+    """Cut the way to the server, which does not notice."""
+    way.cut()
+    yield
+    way.mend()
+
+
+Taking = Callable[[PostgresServer, Proxy], contextlib.AbstractAsyncContextManager[None]]
+
+
+@pytest.mark.parametrize("taken_away", [crashed, cut])
+async def test_a_database_that_is_away_is_told_and_costs_nothing(
+    own_postgres: PostgresServer, tmp_path: Path, taken_away: Taking
+) -> None:
+    async with service() as served, proxy(own_postgres.port) as way:
+        address = own_postgres.dsn(await own_postgres.create_database())
+        product = Product(tmp_path, served, address.replace(f":{own_postgres.port}/", f":{way.port}/"))
+        async with product.running("monitor") as process, product.running("web"):
+            await until(product.is_ready, "the monitor is ready")
+            await until(lambda: _has(product, "/healthz", '"store":"ok"'), "the web process reads the store")
+            await until(lambda: _has(product, "/live/overview", "dan-cu"), "the first result is shown")
+            async with taken_away(own_postgres, way):
+                await until(lambda: _says(product, "the store is away"), "it says that the store is away")
+                served.status = 503
+                before = served.asked
+                await until(lambda: served.asked > before + 4, "it goes on watching")
+                await until(lambda: _waits(product), "results wait in the spool")
+                assert (await product.get(f"{product.web}/"))[0] == 200
+                status, text = await product.get(f"{product.web}/live/overview")
+                assert (status, json.loads(text)["problem"]) == (503, "store_away")
+                assert await _has(product, "/healthz", '"store":"away"')
+                assert (await product.cli("reload"))[0] == 2
+                assert served.told == []
+            await until(product.is_ready, "it recovers by itself")
+            await until(lambda: _is_empty(product), "the spool is delivered")
+            await until(lambda: served.told, "what was decided meanwhile is told")
+            await until(lambda: _has(product, "/live/overview", "SC-2026-0001"), "it is shown")
+            served.status = 200
+            await until(lambda: len(served.told) > 1, "the end is told")
+            assert process.returncode is None
+        assert [told["kind"] for told in served.told] == ["opened", "resolved"]
+        for command in ("monitor", "web"):
+            assert "Traceback" not in product.log(command)
+        assert product.log("monitor").count('"the store is back"') == 1
+        await assert_each_run_is_there_once(product, served)
+
+
+async def _has(product: Product, path: str, text: str) -> bool:
+    return text in (await product.get(f"{product.web}{path}"))[1]

@@ -35,7 +35,7 @@ from tests.monitor.killed import AWAY, Board, Known, made, told, write_configura
 ROOT = Path(__file__).parents[2]
 KILLS = 50
 """Of each database: a hundred."""
-LIFE_MOST_S = 0.3
+LIFE_MOST_S = 0.35
 LOOKED_EVERY, CUT_EVERY, CHECKED_EVERY = 2, 5, 25
 FAR_MS = 1 << 44
 LATE_MS = 6 * 3_600_000
@@ -141,8 +141,7 @@ async def test_killed_a_hundred_times_it_has_lost_nothing_and_doubled_nothing(st
         assert await monitor.ended() == 0, monitor.log()[-2000:]
         found = await monitor.look(0)
         assert monitor.promised <= found
-        assert len(monitor.promised) > len(found) / 2
-        print("STAT", len(told(tmp_path)), len(found), len(monitor.promised))
+        assert len(monitor.promised) > 100
         await assert_all_agrees(monitor, map(made, found))
         await assert_everybody_was_told_once(store_url, served)
 
@@ -191,7 +190,6 @@ async def assert_everybody_was_told_once(url: str, served: Service) -> None:
     assert {row.status for row in saved} == {DELIVERED}
     per_incident = Counter((row.incident, row.kind) for row in saved)
     assert set(per_incident.values()) == {1}
-    print("STAT", len(saved), len(served.told))
     assert len(per_incident) > 4
     assert len(per_incident) == 2 * len(await rows(url, select(incidents.c.id)))
     assert {one["key"] for one in served.told} == {f"{row.incident}-{row.id}" for row in saved}
