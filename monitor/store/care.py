@@ -67,8 +67,9 @@ async def check(url: str) -> list[str]:
                 version = await connection.run_sync(version_of)
                 if version not in KNOWN:
                     return [f"schema {version or 'none'} is not one that this program knows; its newest is {HEAD}"]
-                problems = [] if version == HEAD else [f"schema {version} is old: run thongsuot db upgrade"]
-                problems += await _damage(connection)
+                problems = await _damage(connection)
+                if version != HEAD:
+                    return [f"schema {version} is old: run thongsuot db upgrade", *problems]
                 problems += await _orphans(connection)
                 if problems:
                     return problems  # what cannot be read whole cannot be compared
