@@ -28,8 +28,9 @@ _ROWS = 1_000
 _STEP_MS = 10 * 60_000
 """Raw results of this long are in memory at a time."""
 _RAW = ("results", "result_pages")
-_OWN = ("owner", "heartbeat_ms", "results")
-"""What `meta` says of the process that holds the source, and of the form of its results."""
+_OWN = ("owner", "results")
+"""What `meta` says of who holds the source, and of the form of its results. The last sign of life belongs to what is
+copied: it says until when the engine had brought its rollups up to date."""
 
 
 class Copied(NamedTuple):

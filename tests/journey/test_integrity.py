@@ -9,12 +9,17 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from alerts.model import Result
+from monitor.queries import Queries
 from monitor.rollup import results_in
-from monitor.store import Store, care
+from monitor.store import Store, StoreInUseError, care
+from monitor.store.copying import copy_store
+from monitor.store.restoring import restore
 from monitor.store.tables import rollups_5m
-from tests.journey.product import Product, Service, service, until
+from tests.journey.product import PATIENCE_S, Product, Service, service, until
 from tests.monitor.conftest import small_disk
 from tests.monitor.engine import rows_of
 from tests.postgres import PostgresServer
@@ -178,3 +183,105 @@ async def test_a_database_that_is_away_is_told_and_costs_nothing(
 
 async def _has(product: Product, path: str, text: str) -> bool:
     return text in (await product.get(f"{product.web}{path}"))[1]
+
+
+async def test_a_monitor_that_lost_its_lock_ends_naming_the_other_and_keeps_what_it_has(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with service() as served, proxy(own_postgres.port) as way:
+        address = own_postgres.dsn(await own_postgres.create_database())
+        product = Product(tmp_path, served, address.replace(f":{own_postgres.port}/", f":{way.port}/"))
+        async with product.running("monitor") as process:
+            await until(product.is_ready, "the monitor is ready")
+            way.cut()
+            await until(lambda: _waits(product), "results wait in the spool")
+            await end_sessions(address)
+            other = await Store.open(address)
+            await until(lambda: has_lock(other, "hn-2 pid 4711"), "another monitor has the store")
+            way.mend()
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 2
+        said = product.log("monitor")
+        assert "another monitor is using this store: hn-2 pid 4711" in said
+        assert "Traceback" not in said
+        await other.aclose()
+        async with product.running("monitor"):
+            await until(product.is_ready, "it begins when the other one is gone")
+            before = served.asked
+            await until(lambda: served.asked > before + 1, "it watches")
+        await assert_each_run_is_there_once(product, served)
+
+
+async def end_sessions(address: str) -> None:
+    connection = await asyncpg.connect(address)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def has_lock(store: Store, owner: str) -> bool:
+    try:
+        await store.take_lock(owner)
+    except StoreInUseError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_what_is_copied_from_a_running_monitor_is_of_one_moment(
+    kind: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with service() as served:
+        own = f"sqlite:///{tmp_path}/store.db"
+        if kind == "postgresql":
+            own = postgres.dsn(await postgres.create_database())
+        product = Product(tmp_path, served, own)
+        # The copy goes to the other kind.
+        copy = f"sqlite:///{tmp_path}/copy.db"
+        if kind == "sqlite":
+            copy = postgres.dsn(await postgres.create_database())
+        restored = f"sqlite:///{tmp_path}/restored.db"
+        if kind == "postgresql":
+            restored = postgres.dsn(await postgres.create_database())
+        async with product.running("monitor"):
+            await until(product.is_ready, "the monitor is ready")
+            served.status = 503
+            await until(lambda: served.told, "somebody is told")
+            served.status = 200
+            await until(lambda: len(served.told) > 1, "the end is told")
+            await care.backup(own, tmp_path / "backup")
+            await copy_store(own, copy)
+            before = served.asked
+            await until(lambda: served.asked > before + 1, "it goes on")
+        assert await restore(restored, tmp_path / "backup") == []
+        for url in (restored, copy):
+            assert await care.check(url) == []
+            await assert_it_was_so(url, own)
+        await assert_each_run_is_there_once(product, served)
+
+
+async def assert_it_was_so(copy: str, original: str) -> None:
+    """See that a copy is what the original was when it was copied."""
+    (first, incidents, _), (whole, of_original, _) = await content(copy), await content(original)
+    assert 3 < len(first) < len(whole)
+    assert first == whole[: len(first)]
+    assert incidents == of_original != []
+    # Figures of the time that both know are the same, to the millisecond.
+    until_ms = first[-1].at_ms
+    figures = [(await content(url, until_ms))[2] for url in (copy, original)]
+    assert figures[0] == figures[1] != []
+
+
+async def content(url: str, until_ms: int = 0) -> tuple[list[Result], list[object], list[object]]:
+    """Return results, incidents and, up to a time, availability."""
+    store, queries = await Store.open(url), await Queries.open(url)
+    try:
+        results = [result async for result in store.export_results(0, 1 << 44)]
+        incidents = await store.incidents(["SC-2026-0001", "SC-2026-0002"])
+        from_ms = results[0].at_ms
+        figures = await queries.availability(from_ms, until_ms, until_ms) if until_ms else []
+        return results, list(incidents.values()), list(figures)
+    finally:
+        await queries.aclose()
+        await store.aclose()
