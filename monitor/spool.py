@@ -114,12 +114,15 @@ class Spool:
         self._active_no = self._next_no
         self._sizes[self._active_no] = 0
         self._next_no += 1
+        self._sync_directory()
+        return self._active
+
+    def _sync_directory(self) -> None:
         directory = os.open(self._directory, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        return self._active
 
     def pending(self) -> int:
         """Return how many bytes wait; 0 when nothing does."""
@@ -214,6 +217,8 @@ class Spool:
         self._write_position()
         for old in [old for old in self._sizes if old <= number]:
             self._delete(old)
+        # Back after a power failure, it would be delivered over what has been saved since.
+        self._sync_directory()
 
     def _delete(self, number: int) -> None:
         self._path(number).unlink(missing_ok=True)

@@ -99,6 +99,7 @@ async def test_a_killed_monitor_comes_back_and_nothing_is_lost_or_doubled(tmp_pa
             await until(lambda: served.told[-1]["kind"] == "resolved", "the end is told")
         assert set(before) <= set(after)
         assert len(after) == len(set(after)) > len(before)
+        assert len(await results_of(product)) <= served.asked, "nothing is there that the service did not see"
         # Killed between sending and noting it, it sends again: with the key by which a receiver knows it again.
         kinds = list({told["key"]: told["kind"] for told in served.told}.values())
         assert kinds == ["opened", "resolved"], "what did not change is not told again"

@@ -35,7 +35,7 @@ from tests.monitor.killed import AWAY, Board, Known, made, told, write_configura
 ROOT = Path(__file__).parents[2]
 KILLS = 50
 """Of each database: a hundred."""
-LIFE_MOST_S = 0.35
+LIFE_MOST_S = 0.3
 LOOKED_EVERY, CUT_EVERY, CHECKED_EVERY = 2, 5, 25
 FAR_MS = 1 << 44
 LATE_MS = 6 * 3_600_000
