@@ -93,17 +93,29 @@ def demo(
     directory: Annotated[Path, typer.Option("--directory", help="Where the simulation keeps its files.")] = Path(
         "data/demo"
     ),
+    history: Annotated[
+        str, typer.Option("--history", help="Build a past of that length first, such as 6h, 30d or 365d.")
+    ] = "",
 ) -> None:
     """Start a simulated country on loopback, with faults that come and go, and the product watching it."""
     from monitor.logs import set_up_logs
     from monitor.supervisor import run_demo
 
-    set_up_logs()
+    length_s = 0.0
+    if history:
+        from monitor.cli_history import parse_length
+
+        length_s = parse_length(history)
 
     def ready(config: Path) -> None:
         say(f"Thông Suốt — dữ liệu mô phỏng / simulated data: http://{load_inventory(config).settings.web}")
 
     try:
+        if length_s:
+            from monitor.cli_history import build_history
+
+            run(build_history(directory, length_s))
+        set_up_logs()
         raise typer.Exit(run(run_demo(directory, ready)))
     except RuntimeError as error:
         fail(NOT_MEASURED, str(error))

@@ -112,6 +112,13 @@ async def start_country(directory: Path) -> tuple[asyncio.subprocess.Process, Pa
     return process, Path(orjson.loads(line)["config"])
 
 
+async def stop_country(country: asyncio.subprocess.Process) -> None:
+    """End the simulated country, if it still runs."""
+    if country.returncode is None:
+        country.terminate()
+    await country.wait()
+
+
 async def run_demo(directory: Path, ready: Callable[[Path], None]) -> int:
     """Start the simulated country, and the product that watches it, until SIGTERM or SIGINT.
 
@@ -122,6 +129,4 @@ async def run_demo(directory: Path, ready: Callable[[Path], None]) -> int:
         ready(config)
         return await supervise((monitor_program(config), web_program(config)))
     finally:
-        if country.returncode is None:
-            country.terminate()
-            await country.wait()
+        await stop_country(country)

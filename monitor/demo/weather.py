@@ -72,3 +72,23 @@ def channel(seed: int, name: str, round_trip_s: float) -> Channel:
 def work(seed: int, name: str, median_s: float) -> Work:
     """Return the service times of a service."""
     return Work(median_s, Random(f"{seed}/{name}"))  # noqa: S311 - weather, not a secret
+
+
+BUSY_QUEUE_S = 0.004
+"""Mean of the queueing delay of one direction, over a long time, where everybody is at work."""
+BUSY_LOSS = 0.004
+BUSY_WORK = 0.6
+"""How much longer services take then."""
+_HOUR_MS, _EAST_H, _THURSDAY = 3_600_000, 7, 3
+_DAY = (2, 1, 1, 1, 2, 5, 12, 35, 80, 96, 100, 85, 45, 60, 92, 97, 88, 55, 32, 30, 28, 22, 12, 5)
+"""Percent of the day's crest, by the hour: offices from 8 to 17 with a break at noon, homes in the evening."""
+_WEEK = (1.0, 0.97, 0.96, 0.96, 0.92, 0.5, 0.3)
+
+
+def busy(at_ms: int) -> float:
+    """Return how busy the country is at that moment, 0 to 1, by hour and weekday in Vietnam."""
+    hours, past_ms = divmod(at_ms, _HOUR_MS)
+    hours += _EAST_H
+    share = past_ms / _HOUR_MS
+    now = _DAY[hours % 24] * (1 - share) + _DAY[(hours + 1) % 24] * share
+    return now / 100 * _WEEK[(hours // 24 + _THURSDAY) % 7]

@@ -25,7 +25,20 @@ from config.model import Inventory, Retention
 from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
-from monitor.store import heartbeats, late, outbox, periods, results, retention, rollups, sealing, sizes, states, verify
+from monitor.store import (
+    heartbeats,
+    history,
+    late,
+    outbox,
+    periods,
+    results,
+    retention,
+    rollups,
+    sealing,
+    sizes,
+    states,
+    verify,
+)
 from monitor.store import inventory as inventories
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
@@ -35,6 +48,7 @@ from monitor.store.errors import (
     StoreVersionError,
     unavailable_as_such,
 )
+from monitor.store.history import History
 from monitor.store.migrate import require_head, upgrade
 from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth, SignedTarget
@@ -281,6 +295,30 @@ class Store:
         new = await results.insert(connection, packed)
         await late.note(connection, days, self._names.checks)
         return new
+
+    async def import_history(self, histories: Sequence[History]) -> None:
+        """Save what was decided and counted of some checks' past, of which raw results are not kept.
+
+        For checks of the configuration that have no other past: whoever calls it holds the lock, and has looked
+        (`first_results`). Saving it again changes nothing.
+        """
+        zone = await self._zone()
+        await self._write(partial(history.save, histories=histories, check_nos=self._names.checks, zone=zone))
+        self._names.first_ms |= {self._names.checks[one.check]: one.first_ms for one in histories}
+
+    def first_results(self) -> dict[str, int]:
+        """Return when each check's first result started, of those that have had one."""
+        return {self._names.check_ids[number]: first_ms for number, first_ms in self._names.first_ms.items()}
+
+    async def read_note(self, name: str) -> Any:
+        """Return what was noted under that name, None for nothing."""
+        with unavailable_as_such():
+            async with self._reader.connect() as connection:
+                return await get_meta(connection, name)
+
+    async def note(self, name: str, value: Any) -> None:
+        """Note something under that name."""
+        await self._write(lambda connection: put_meta(connection, {name: value}))
 
     async def settle(self, until_ms: int, live: Live | None = None) -> None:
         """Work out all that is outdated of the time before `until_ms`, in small steps; `live` is the running engine.
