@@ -1,28 +1,44 @@
-"""How long pages wait for their data: the overview of 10,000 checks, one check's 30 days, a period of all targets."""
+"""How long pages wait for their data, with 10,000 checks and a year behind them: overview, windows of a target, periods.
+
+Beside them what care of such a store takes: `db check`, and the export of results.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import json
-import random
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alerts.model import CheckState, Result, State, Subject, TargetState, Transition
+from benchmarks import year
 from config.model import Check, ConfirmRule, Inventory, Target
+from monitor.closing import close_months
 from monitor.queries import Queries
 from monitor.records import SPARK_POINTS, Batch, CheckNow, TargetNow
-from monitor.rollup import INTERVAL_MS, Tally
+from monitor.rollup import INTERVAL_MS
 from monitor.store import Store
+from monitor.store.care import check
 from tests.postgres import PostgresServer
 
 TARGETS, DOWN = 10_000, 200
 DAY_MS, RUNS = 86_400_000, 5
+WITH_HOURS = 100
+"""So many checks have all hours of the year; the others their days."""
+WINDOWS_S = {
+    "1 h": 3600,
+    "6 h": 21_600,
+    "24 h": 86_400,
+    "7 days": 604_800,
+    "30 days": 2_592_000,
+    "365 days": 31_536_000,
+}
 
 Row = dict[str, Any]
 
@@ -43,6 +59,10 @@ async def _measure(name: str, url: str) -> list[Row]:
     now_ms = time.time_ns() // 1_000_000
     store = await Store.open(url)
     await store.sync_inventory(_inventory())
+    checks = [f"{_id(number)}/http" for number in range(TARGETS)]
+    begun = time.perf_counter()
+    await year.build(store, checks, frozenset(checks[5000 : 5000 + WITH_HOURS]), now_ms)
+    built_s = time.perf_counter() - begun
     await store.save(_states(now_ms))
     await store.settle(now_ms - 2 * INTERVAL_MS)
     await store.beat(now_ms)
@@ -52,32 +72,68 @@ async def _measure(name: str, url: str) -> list[Row]:
     gc.collect()
     gc.freeze()  # as the web process does once it is warm
     month = 30 * DAY_MS
+    first = time.perf_counter()
+    await close_months_of(url, now_ms)
+    closed_s = time.perf_counter() - first
     rows = [
+        {"what": f"a year of {TARGETS} checks saved, {name}", "value": round(built_s, 1), "unit": "s"},
+        {"what": f"12 months of {TARGETS} targets closed, {name}", "value": round(closed_s, 1), "unit": "s"},
         _row(f"overview of {TARGETS} checks, {name}", await _best(lambda: queries.overview(now_ms)), 150),
-        _row(f"2 h of one check, {name}", await _best(lambda: queries.target_page(_id(5000), now_ms, 7200)), 100),
-        _row(
-            f"30 days of one check, {name}",
-            await _best(lambda: queries.target_page(_id(5000), now_ms, month // 1000)),
-            100,
-        ),
+        *[
+            _row(
+                f"page of one target, {window}, {name}",
+                await _best(partial(queries.target_page, _id(5000), now_ms, window_s)),
+                100,
+            )
+            for window, window_s in WINDOWS_S.items()
+        ],
         _row(
             f"availability of {TARGETS} targets over 30 days, {name}",
             await _best(lambda: queries.availability(now_ms - month, now_ms, now_ms)),
             5_000,
         ),
+        _row(
+            f"availability of {TARGETS} targets over 12 months, {name}",
+            await _best(lambda: queries.availability(now_ms - 365 * DAY_MS, now_ms, now_ms), runs=1),
+            5_000,
+        ),
     ]
     await queries.aclose()
+    rows += await _care(name, url, now_ms)
     gc.unfreeze()
     return rows
 
 
-async def _best(ask: Callable[[], Awaitable[object]]) -> float:
+async def close_months_of(url: str, now_ms: int) -> None:
+    """Count the months that are over, as the monitor does."""
+    queries, store = await Queries.open(url), await Store.open(url)
+    await close_months(queries, store, now_ms)
+    await queries.aclose()
+    await store.aclose()
+
+
+async def _care(name: str, url: str, now_ms: int) -> list[Row]:
+    begun = time.perf_counter()
+    problems = await check(url)
+    checked_s = time.perf_counter() - begun
+    store, count, begun = await Store.open(url), 0, time.perf_counter()
+    async for _ in store.export_results(now_ms - DAY_MS, now_ms):
+        count += 1
+    rate = count / (time.perf_counter() - begun)
+    await store.aclose()
+    return [
+        {"what": f"db check, {name}", "value": round(checked_s, 1), "unit": "s", "problems": len(problems)},
+        {"what": f"export, {name}", "value": round(rate), "unit": "results/s", "results": count},
+    ]
+
+
+async def _best(ask: Callable[[], Awaitable[object]], runs: int = RUNS) -> float:
     spans = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         begun = time.perf_counter()
         await ask()
         spans.append(time.perf_counter() - begun)
-    return sorted(spans)[RUNS // 2] * 1000
+    return sorted(spans)[runs // 2] * 1000
 
 
 def _row(what: str, value_ms: float, budget_ms: int) -> Row:
@@ -93,7 +149,7 @@ def _inventory() -> Inventory:
     targets = {}
     for number in range(TARGETS):
         id_ = _id(number)
-        check = Check(
+        one = Check(
             id=f"{id_}/http",
             target=id_,
             name="http",
@@ -105,7 +161,7 @@ def _inventory() -> Inventory:
             stale_after_s=30.0,
             confirm=ConfirmRule(),
         )
-        targets[id_] = Target(id=id_, type="endpoint", checks=(check,), settle_s=20.0)
+        targets[id_] = Target(id=id_, type="endpoint", checks=(one,), settle_s=20.0)
     return Inventory(targets=targets)
 
 
@@ -129,13 +185,6 @@ def _states(now_ms: int) -> Batch:
     samples = {"connect_s": 0.004, "status": 200}
     batch.results += [
         Result(check, "local", now_ms - turn * 10_000, 0.03, State.UP, None, "", samples) for turn in range(1, 720)
-    ]
-    tally, rng = Tally(), random.Random(5)
-    for result in batch.results[-30:]:
-        tally.add(result, rng.lognormvariate(-3.5, 0.2), None)
-    rollup = tally.rollup(check, now_ms - now_ms % INTERVAL_MS)
-    batch.rollups = [
-        rollup._replace(start_ms=rollup.start_ms - INTERVAL_MS * turn) for turn in range(30 * DAY_MS // INTERVAL_MS)
     ]
     return batch
 

@@ -40,7 +40,8 @@ def latency_figure(
     """Return the smoke chart: band, mean line, points by loss, and below them the strip of losses and failed runs."""
     drawn = thin(points)
     runs = list(connected(drawn, _spacing_ms(drawn, interval_s)))
-    traces: list[Figure | None] = [_band(runs, formats, palette), _line(runs, formats, palette)]
+    traces: list[Figure | None] = [_band(runs, formats, palette), *_percentiles(runs, formats, palette)]
+    traces.append(_line(runs, formats, palette))
     traces += _points_by_loss(drawn, formats, palette)
     traces += [_loss_bars(drawn, formats, palette, _spacing_ms(drawn, interval_s)), _failed(drawn, formats, palette)]
     layout = _layout(window_ms, LATENCY_HEIGHT_PX, formats, palette)
@@ -147,18 +148,47 @@ def _ms(seconds: float | None) -> float | None:
 
 def _band(runs: Sequence[Sequence[Point]], formats: Formats, palette: Palette) -> Figure:
     """Return one closed shape a run, with a break between shapes: a gap stays a gap."""
+    edges = [
+        (
+            [_ms(point.latency_s if point.low_s is None else point.low_s) for point in run],
+            [_ms(point.latency_s if point.high_s is None else point.high_s) for point in run],
+        )
+        for run in runs
+    ]
+    band = _filled(say("figure.band", formats.language), runs, edges, formats, palette)
+    # Where percentiles are drawn in it, it stands back.
+    return band | {"opacity": 0.3} if any(point.p99_s is not None for run in runs for point in run) else band
+
+
+def _percentiles(runs: Sequence[Sequence[Point]], formats: Formats, palette: Palette) -> list[Figure]:
+    """Return the shapes from the median to the 95th and from there to the 99th percentile, where points are many."""
+    known = [run for run in ([point for point in run if point.p99_s is not None] for run in runs) if run]
+    if not known:
+        return []
+    lines = [[[_ms(getattr(point, name)) for point in run] for name in ("p50_s", "p95_s", "p99_s")] for run in known]
+    return [
+        _filled("p95 – p99", known, [(p95, p99) for _, p95, p99 in lines], formats, palette),
+        _filled("p50 – p95", known, [(p50, p95) for p50, p95, _ in lines], formats, palette) | {"opacity": 0.9},
+    ]
+
+
+def _filled(
+    name: str,
+    runs: Sequence[Sequence[Point]],
+    edges: Sequence[tuple[Sequence[float | None], Sequence[float | None]]],
+    formats: Formats,
+    palette: Palette,
+) -> Figure:
     x: list[str | None] = []
     y: list[float | None] = []
-    for run in runs:
+    for run, (lows, highs) in zip(runs, edges, strict=True):
         there = [formats.axis(point.at_ms) for point in run]
-        highs = [_ms(point.latency_s if point.high_s is None else point.high_s) for point in run]
-        lows = [_ms(point.latency_s if point.low_s is None else point.low_s) for point in run]
         x += [*there, *reversed(there), there[0], None]
         y += [*highs, *reversed(lows), highs[0], None]
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": say("figure.band", formats.language),
+        "name": name,
         "x": x,
         "y": y,
         "fill": "toself",
@@ -229,6 +259,9 @@ def _told(point: Point, formats: Formats) -> str:
     parts = [formats.latency(point.latency_s)]
     if point.low_s is not None and point.high_s is not None and point.low_s != point.high_s:
         parts.append(f"({formats.latency(point.low_s)} – {formats.latency(point.high_s)})")
+    if point.p99_s is not None:
+        told = (("p50", point.p50_s), ("p95", point.p95_s), ("p99", point.p99_s))
+        parts += [f"· {name} {formats.latency(value_s)}" for name, value_s in told]
     if point.loss_ratio is not None:
         parts.append(f"· {say('figure.loss', formats.language)} {formats.loss(point.loss_ratio)}")
     return " ".join(parts)

@@ -102,6 +102,10 @@ class Formats:
             return NOTHING
         return self.local(at_ms).strftime("%d/%m/%Y %H:%M:%S" if seconds else "%d/%m/%Y %H:%M")
 
+    def month(self, begins: str) -> str:
+        """Return the month that begins at that moment (ISO 8601), `mm/yyyy`."""
+        return datetime.fromisoformat(begins).astimezone(self.zone).strftime("%m/%Y")
+
     def since(self, at_ms: int, now_ms: int) -> str:
         """Return the time alone when it was today, else day, month and time; the year only when it is another."""
         if at_ms <= 0:

@@ -13,7 +13,7 @@ from dashboards.palette import PALETTES, Theme
 from dashboards.wording import reason_in_words, say, state_in_words
 from monitor.views import CheckPanel, Segment, TargetPage, TargetRow
 
-WINDOWS_S = (3600, 21_600, 86_400, 604_800)
+WINDOWS_S = (3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000)
 CHECKS_LIMIT = 12
 ROWS_LIMIT = 100
 SEGMENTS_LIMIT = 400
@@ -24,6 +24,7 @@ def target_data(page: TargetPage, formats: Formats, theme: Theme) -> dict[str, A
     return {
         "head": _head(page, formats),
         "availability": [_availability(key, page, formats) for key in ("today", "30d")],
+        "months": [_month(figures, formats) for figures in reversed(page.months)],
         "timeline": _timeline(page, formats),
         "checks": [_check(panel, page, formats, theme) for panel in page.checks[:CHECKS_LIMIT]],
         "moreChecks": _more(len(page.checks), CHECKS_LIMIT, formats),
@@ -97,6 +98,26 @@ def _availability(key: str, page: TargetPage, formats: Formats) -> dict[str, Any
         "verdict": verdict,
         "met": figures.get("met") if ratio is not None and objective is not None else None,
         "rows": [[say(word, language), value] for word, value in rows],
+    }
+
+
+def _month(figures: Mapping[str, object], formats: Formats) -> dict[str, Any]:
+    """Return one row of the months; a month that was not measured has dashes."""
+    language = formats.language
+    ratio, objective = _number(figures, "availability"), _number(figures, "objective")
+    outages, down_s = _number(figures, "outages") or 0.0, _number(figures, "down_s") or 0.0
+    is_judged = ratio is not None and objective is not None
+    verdict = "target.met" if figures.get("met") else "target.missed"
+    return {
+        "id": str(figures["from"]),
+        "month": formats.month(str(figures["from"])),
+        "value": formats.ratio(ratio, outage=outages > 0 or down_s > 0, decimals=3),
+        "met": bool(figures.get("met")) if is_judged else None,
+        "verdict": say(verdict, language, objective=formats.objective(objective)) if objective and is_judged else "",
+        "coverage": formats.ratio(_number(figures, "coverage")),
+        "outages": NOTHING if ratio is None else formats.number(outages),
+        "downtime": NOTHING if ratio is None else formats.span(down_s),
+        "longest": formats.span(_number(figures, "longest_outage_s") or 0.0) if outages else NOTHING,
     }
 
 

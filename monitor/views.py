@@ -191,6 +191,8 @@ class TargetPage:
         transitions: of the target and its checks, newest first, 200 at most.
         incidents: that it caused or was hurt by, newest first, 50 at most.
         availability: the figures of DESIGN section 6.5 over today and the last 30 days, by `today` and `30d`.
+        months: the same of each month since it was first measured, oldest first: the last 12 that are over, and the
+            running one.
 
     """
 
@@ -209,3 +211,4 @@ class TargetPage:
     transitions: tuple[Transition, ...]
     incidents: tuple[Incident, ...]
     availability: Mapping[str, Mapping[str, object]]
+    months: tuple[Mapping[str, object], ...] = ()

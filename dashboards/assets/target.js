@@ -160,6 +160,16 @@
     [words.cause, (row) => (row.cause ? h(ts.Link, { href: ts.targetHref(row.target) }, row.target) : words.this)],
   ];
 
+  const months = (words) => [
+    [words.month, (row) => row.month, "figure"],
+    [words.availability, (row) => row.value, "figure"],
+    [words.objective_short, (row) => row.met !== null && h("span", { className: `verdict ${row.met ? "is-up" : "is-down"}` }, h(ts.Shape, { state: row.met ? "up" : "down" }), row.verdict)],
+    [words.coverage, (row) => row.coverage, "figure"],
+    [words.outages, (row) => row.outages, "figure"],
+    [words.downtime, (row) => row.downtime, "figure"],
+    [words.longest, (row) => row.longest, "figure"],
+  ];
+
   ts.History = function ({ words }) {
     const { data } = ts.useLive();
     if (!data || !data.transitions) return null;
@@ -168,6 +178,7 @@
       null,
       data.parents.length > 0 && h(Table, { title: words.parents, columns: related(words), rows: data.parents, more: data.moreParents }),
       data.members.length > 0 && h(Table, { title: words.members, columns: related(words), rows: data.members, more: data.moreMembers }),
+      data.months.length > 0 && h(Table, { title: words.months, columns: months(words), rows: data.months }),
       h(Table, { title: words.incidents, columns: incidents(words), rows: data.incidents, empty: words.no_incidents }),
       h(Table, { title: words.transitions, columns: transitions(words), rows: data.transitions, empty: words.no_transitions, more: data.moreTransitions }),
     );

@@ -63,7 +63,11 @@ async def build(config: Path, length_s: float, seed: int, say: Say) -> None:
             say("lịch sử: đã có từ trước / the past was built before")
             return
         if noted is None:
-            noted = {**_period(length_s, load(config, environ=os.environ).settings.timezone), "seed": seed, "is_whole": False}
+            noted = {
+                **_period(length_s, load(config, environ=os.environ).settings.timezone),
+                "seed": seed,
+                "is_whole": False,
+            }
             await store.note(NOTE, noted)
         await _build(store, config, noted, say)
         await store.note(NOTE, {**noted, "is_whole": True})
@@ -82,7 +86,9 @@ def _period(length_s: float, timezone: str) -> dict[str, int]:
 
 
 async def _build(store: Store, config: Path, noted: dict[str, int], say: Say) -> None:
-    era = Era(noted["from_ms"], noted["raw_ms"], noted["seed"], ZoneInfo(load(config, environ=os.environ).settings.timezone))
+    era = Era(
+        noted["from_ms"], noted["raw_ms"], noted["seed"], ZoneInfo(load(config, environ=os.environ).settings.timezone)
+    )
     past = Past(era, noted["to_ms"])
     _write_windows(config, past)
     inventory = load(config, environ=os.environ)

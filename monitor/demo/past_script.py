@@ -118,7 +118,7 @@ def windows(plan: Plan, from_ms: int, to_ms: int, zone: ZoneInfo) -> list[Planne
     gateways = [gateway.id for gateway in census.GATEWAYS if gateway.id in plan.services]
     found = []
     for day, midnight_ms in _midnights(from_ms, to_ms, zone):
-        if day.weekday() == _SATURDAY and 8 <= day.day <= 14:  # noqa: PLR2004 - the second of its month
+        if day.weekday() == _SATURDAY and 8 <= day.day <= 14:
             gateway = gateways[(day.year * 12 + day.month) % len(gateways)]
             found.append(Planned(gateway, midnight_ms + 23 * HOUR_MS, midnight_ms + 26 * HOUR_MS))
     return [window for window in found if from_ms <= window.from_ms and window.to_ms <= to_ms]
@@ -139,7 +139,7 @@ def away(from_ms: int, to_ms: int, zone: ZoneInfo) -> list[Interval]:
     """Return when the monitor itself was away, for an upgrade: an hour of the first Sunday of a quarter."""
     found = []
     for day, midnight_ms in _midnights(from_ms, to_ms, zone):
-        if day.weekday() == _SUNDAY and day.day <= 7 and day.month % 3 == 1:  # noqa: PLR2004 - the first of its month
+        if day.weekday() == _SUNDAY and day.day <= 7 and day.month % 3 == 1:
             found.append((midnight_ms + HOUR_MS, midnight_ms + 2 * HOUR_MS))
     return [span for span in found if from_ms <= span[0] and span[1] <= to_ms]
 

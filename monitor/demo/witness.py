@@ -67,7 +67,10 @@ class Witness:
             self._run = self._of_channel(channels[check.target])
         else:
             service = plan.services[check.target]
-            found = [*by_place.get(service.id, ()), *(by_place.get(service.host, ()) if service.host != service.id else ())]
+            found = [
+                *by_place.get(service.id, ()),
+                *(by_place.get(service.host, ()) if service.host != service.id else ()),
+            ]
             found += _cut_off(plan, service, by_place)
             self._run = self._of_service(plan, service)
         self.faults = tuple(sorted(found, key=lambda fault: fault.from_s))
@@ -100,7 +103,9 @@ class Witness:
                 return _lost(_STAMP_PACKETS)
             queue_s = 2 * (weather.JITTER_MEAN_S + weather.BUSY_QUEUE_S * busy * share)
             rtt_s = base_s + effect.detour_s
-            samples = _round_trips(random, _STAMP_PACKETS, effect.loss_ratio + weather.BUSY_LOSS * busy**6, rtt_s, queue_s)
+            samples = _round_trips(
+                random, _STAMP_PACKETS, effect.loss_ratio + weather.BUSY_LOSS * busy**6, rtt_s, queue_s
+            )
             return _judged(samples, 0.25)
 
         return run
@@ -218,7 +223,12 @@ def _trouble(kind: str, service: Service, effect: Effect, at_s: float, connect_s
         met += [
             (effect.status > 0, Failure.HTTP_STATUS, f"status = {effect.status}", 3 * connect_s),
             (effect.soap_fault, Failure.SOAP_FAULT, "the answer is a SOAP fault", 3 * connect_s),
-            (bool(effect.health), Failure.CONDITION, f"json.status != 'UP' (json.status = '{effect.health}')", 3 * connect_s),
+            (
+                bool(effect.health),
+                Failure.CONDITION,
+                f"json.status != 'UP' (json.status = '{effect.health}')",
+                3 * connect_s,
+            ),
             (effect.refuse_login, Failure.AUTH_REJECTED, "the password was not accepted", 2 * connect_s),
             (stalled_s > MAX_AGE_S, Failure.STALE, f"the newest row is {stalled_s:.0f} s old", 3 * connect_s),
             (effect.answer == "servfail", Failure.DNS_SERVFAIL, "SERVFAIL", connect_s),

@@ -23,8 +23,10 @@ from alerts.counted import Outage
 from alerts.intervals import Interval
 from alerts.loss_availability import LossAvailability
 from alerts.model import Incident, State, Transition
+from alerts.periods import local_day, months, start_of_month_ms
 from alerts.timeline import TargetTimelines, segments, target_timeline
 from monitor.availability import UnknownTargetError, check_timelines, measure_targets
+from monitor.counting import Counting
 from monitor.queries import figures, periods, statements
 from monitor.queries.figures import DayFigures
 from monitor.queries.known import Known, KnownCheck, KnownTarget, read_known
@@ -46,7 +48,7 @@ from monitor.views import CheckPanel, Latency, Name, Overview, Point, Revision, 
 
 __all__ = ["Queries", "StoreError", "StoreUnavailableError", "UnknownTargetError"]
 
-PAGE_TRANSITIONS, PAGE_INCIDENTS, PAGE_REVISIONS = 200, 50, 1_000
+PAGE_TRANSITIONS, PAGE_INCIDENTS, PAGE_REVISIONS, PAGE_MONTHS = 200, 50, 1_000, 12
 MONTH_MS = 30 * 86_400_000
 
 
@@ -153,9 +155,13 @@ class Queries:
             transitions = await figures.read_transitions(
                 connection, min(from_ms, now_ms - MONTH_MS), now_ms + 1, [check.id for check in target.below]
             )
-            first_ms = await figures.first_results(connection)
+            first_ms = await figures.first_results(connection, [check.id for check in target.below])
+            last = now.last_results(known)
+            silent = last if figures.is_silent(heartbeat_ms, now_ms) else {}
+            asking = Asking(known, silent, heartbeat_ms, now_ms)
+            by_month = await _read_by_month(connection, asking, first_ms, target_id)
         by_check = check_timelines(transitions)
-        figures.without_silence(by_check, now.last_results(known), heartbeat_ms, now_ms)
+        figures.without_silence(by_check, last, heartbeat_ms, now_ms)
         rows = self._rows(known, now, family, heartbeat_ms, now_ms)
         line = target_timeline(known.rules, target_id, by_check)
         return TargetPage(
@@ -179,6 +185,7 @@ class Queries:
                 )[0].as_json()
                 for name, start_ms in (("today", figures.midnight_ms(known, now_ms)), ("30d", now_ms - MONTH_MS))
             },
+            months=by_month,
         )
 
     async def availability(
@@ -294,6 +301,24 @@ class Queries:
         """Return incidents, open or over, newest first."""
         async with self._snapshot() as (connection, _, _):
             return [incident_of(row) for row in await connection.execute(statements.INCIDENTS, {"most": limit})]
+
+
+async def _read_by_month(
+    connection: AsyncConnection, asking: Asking, first_ms: Mapping[str, int], target: str
+) -> tuple[Mapping[str, object], ...]:
+    """Return the figures of a target's last months, oldest first, the running one with them."""
+    today = local_day(asking.now_ms, asking.zone)
+    from_ms = start_of_month_ms(today.year, today.month - PAGE_MONTHS, asking.zone)
+    begun = local_day(max(from_ms, min(first_ms.values(), default=asking.now_ms)), asking.zone)
+    pieces = months(start_of_month_ms(begun.year, begun.month, asking.zone), asking.now_ms, asking.zone)
+    counting = Counting(asking.known.inventory, asking.known.rules, first_ms)
+    counted = await periods.read_months(connection, asking, counting, pieces, target)
+    promised = asking.known.inventory.targets.get(target)
+    objective = promised.objective.availability if promised is not None else None
+    return tuple(
+        of_counted(one, *piece, objective=objective, target=target).as_json()
+        for piece, one in zip(pieces, counted, strict=True)
+    )
 
 
 def _require(target: str, known: Mapping[str, object]) -> None:

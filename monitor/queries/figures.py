@@ -51,9 +51,13 @@ def midnight_ms(known: Known, now_ms: int) -> int:
     return start_of_day_ms(local_day(now_ms, zone), zone)
 
 
-async def first_results(connection: AsyncConnection) -> dict[str, int]:
-    """Return the start of each check's first result."""
-    return {row.id: row.first_ms for row in await connection.execute(statements.FIRST_RESULTS)}
+async def first_results(connection: AsyncConnection, checks: Collection[str] | None = None) -> dict[str, int]:
+    """Return the start of each check's first result, of all checks or of those."""
+    if checks is None:
+        rows = await connection.execute(statements.FIRST_RESULTS)
+    else:
+        rows = await connection.execute(statements.FIRST_RESULTS_OF, {"checks": list(checks)})
+    return {row.id: row.first_ms for row in rows}
 
 
 async def read_transitions(

@@ -30,6 +30,8 @@ from monitor.store.periods import LATE_MS, ClosedMonth
 
 _RANKS = tuple(ORDER[state_of(number)] for number in range(len(ORDER)))
 """By the number that a state is saved as."""
+_FEW_TARGETS = 100
+"""Up to so many targets are asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,20 @@ async def read_counted(
             if piece is not None:
                 whole[target] = whole[target].then(piece)
     return whole
+
+
+async def read_months(
+    connection: AsyncConnection, asking: Asking, counting: Counting, pieces: Sequence[Interval], target: str
+) -> list[Counted]:
+    """Return what is counted of a target in each of those months, which follow each other; the last may be running."""
+    kept = await _read_kept(connection, counting, asking, pieces, [target])
+    found = {start_ms: counted for (_, start_ms), counted in kept.items()}
+    lacking = [piece for piece in pieces if piece[0] not in found]
+    if lacking:
+        lines = await _read_lines(connection, asking, counting, (lacking[0][0], lacking[-1][1]), [target])
+        of_target = TargetLines(asking.known.rules, lines)
+        found |= {piece[0]: counting.count(of_target, target, *piece) for piece in lacking}
+    return [found[start_ms] for start_ms, _ in pieces]
 
 
 async def _count(
@@ -151,7 +167,11 @@ async def _read_kept(
     if not closed:
         return {}
     window = {"start": closed[0][0], "end": closed[-1][1]}
-    rows = (await connection.execute(statements.CLOSED_MONTHS, window)).all()
+    if len(targets) <= _FEW_TARGETS:
+        few = {**window, "targets": list(targets)}
+        rows = (await connection.execute(statements.CLOSED_MONTHS_OF, few)).all()
+    else:
+        rows = (await connection.execute(statements.CLOSED_MONTHS, window)).all()
     if not rows:
         return {}
     wanted, whole = set(targets), set(closed)

@@ -30,6 +30,11 @@ CHECKS = text(
 FIRST_RESULTS = text("SELECT id, first_ms FROM checks WHERE removed_ms IS NULL AND first_ms IS NOT NULL")
 """When each check was measured for the first time; imported history may bring this forward."""
 
+FIRST_RESULTS_OF = text("SELECT id, first_ms FROM checks WHERE id IN :checks AND first_ms IS NOT NULL").bindparams(
+    bindparam("checks", expanding=True, type_=String)
+)
+"""The same of some checks."""
+
 TARGET_STATES = text("SELECT target, state, since_ms, flapping, reason FROM target_states")
 CHECK_STATES = text(
     "SELECT check_no, state, since_ms, last_at_ms, reason, message, latency_s, loss_ratio, spark FROM check_states"
@@ -123,6 +128,11 @@ REVISIONS = text(
 
 CLOSED_MONTHS = text("SELECT * FROM closed_months WHERE start_ms >= :start AND end_ms <= :end")
 """What was counted of whole months inside [start, end)."""
+
+CLOSED_MONTHS_OF = text(CLOSED_MONTHS.text + " AND target IN :targets").bindparams(
+    bindparam("targets", expanding=True, type_=String)
+)
+"""The same of some targets."""
 
 LATE_CHANGES = text("SELECT check_id, from_ms, to_ms, times FROM late_changes WHERE from_ms < :end AND to_ms > :start")
 """Which stretches of the past were changed after the fact, and how often, as far as they touch [start, end)."""
