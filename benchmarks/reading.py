@@ -1,4 +1,4 @@
-"""How long pages wait for their data, with 10,000 checks and a year behind them: overview, windows of a target, periods.
+"""How long pages wait for their data, with 10,000 checks and a year behind them: overview, a target, periods.
 
 Beside them what care of such a store takes: `db check`, and the export of results.
 """

@@ -57,7 +57,7 @@ BAD_DAY_SHARE = 0.6
 
 def faults(plan: Plan, seed: int, from_ms: int, to_ms: int, zone: ZoneInfo) -> tuple[Fault, ...]:
     """Return the faults that began in [from_ms, to_ms) and were over at its end, in the order of their beginning."""
-    found = []
+    found: list[Fault] = []
     for day, midnight_ms in _midnights(from_ms, to_ms, zone):
         found += _of_day(plan, seed, day, midnight_ms / 1000)
     for window in windows(plan, from_ms, to_ms, zone):
@@ -85,7 +85,7 @@ def _of_day(plan: Plan, seed: int, day: date, midnight_s: float) -> Iterator[Fau
 
 
 def _storms(plan: Plan, seed: int, day: date, midnight_s: float) -> Iterator[Fault]:
-    """Yield what the province in its bad month suffers that day: cuts of one channel, now and then of both, and loss."""
+    """Yield what the province in its bad month suffers that day: one channel cut, now and then both, and loss."""
     of_year = Random(f"{seed}/bad/{day.year}")  # noqa: S311 - a play, not a secret
     link, month = of_year.choice(_far(plan)), of_year.choice(BAD_MONTHS)
     random = Random(f"{seed}/storm/{day}")  # noqa: S311 - a play, not a secret

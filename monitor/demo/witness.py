@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from alerts.model import Result, State
 from monitor.demo import weather
-from monitor.demo.configuration import STAMP
 from monitor.demo.geography import round_trip_s
 from monitor.demo.plan import Channel, Plan, Service
 from monitor.demo.script import MAX_AGE_S, NOTHING, Effect, Fault, both
@@ -186,10 +185,10 @@ def _judged(samples: dict[str, float], duration_s: float) -> Outcome:
     if loss_ratio == 1:
         return _lost(int(samples["sent"]))
     if loss_ratio > DEGRADED_LOSS_RATIO:
-        message = f"{STAMP['degraded_when'][0]} (loss_ratio = {loss_ratio:g})"
+        message = f"loss_ratio > {DEGRADED_LOSS_RATIO:g} (loss_ratio = {loss_ratio:g})"
         return Outcome(duration_s, State.DEGRADED, Failure.CONDITION, message, samples)
     if samples["rtt_mean_s"] > DEGRADED_RTT_S:
-        message = f"{STAMP['degraded_when'][1]} (rtt_mean_s = {samples['rtt_mean_s']:g})"
+        message = f"rtt_mean_s > {DEGRADED_RTT_S:g} (rtt_mean_s = {samples['rtt_mean_s']:g})"
         return Outcome(duration_s, State.DEGRADED, Failure.CONDITION, message, samples)
     return Outcome(duration_s, State.UP, None, "", samples)
 
