@@ -13,7 +13,6 @@ from monitor.queries import statements
 from monitor.queries.figures import Last, Today
 from monitor.queries.known import Known, KnownCheck, KnownTarget
 from monitor.store.codec import decode_spark, state_of
-from monitor.store.states import target_state_of
 from monitor.views import TargetRow
 
 
@@ -32,6 +31,7 @@ class CheckState(NamedTuple):
 
 NEVER_MEASURED = CheckState(State.UNKNOWN, 0, 0, "", "", None, None, b"")
 _NO_STATE = TargetState()
+_STATES = tuple(map(state_of, range(4)))
 
 
 class Now(NamedTuple):
@@ -52,12 +52,20 @@ class Now(NamedTuple):
 
 async def read_now(connection: AsyncConnection, numbers: Collection[int] | None = None) -> Now:
     """Read the states of all targets, and of all checks or of those."""
-    targets = {row.target: target_state_of(row) for row in await connection.execute(statements.TARGET_STATES)}
+    # All rows at once and by their place: one by one and by name they cost twice as much as the database does.
+    states = (await connection.execute(statements.TARGET_STATES)).all()
+    targets = {
+        target: TargetState(_STATES[state], since_ms, reason, bool(flapping))
+        for target, state, since_ms, flapping, reason in states
+    }
     if numbers is None:
-        rows: Iterable[Any] = await connection.execute(statements.CHECK_STATES)
+        rows: Iterable[Any] = (await connection.execute(statements.CHECK_STATES)).all()
     else:
-        rows = await connection.execute(statements.CHECK_STATES_OF, {"numbers": list(numbers)})
-    checks = {number: CheckState(state_of(state), *rest) for number, state, *rest in rows}
+        rows = (await connection.execute(statements.CHECK_STATES_OF, {"numbers": list(numbers)})).all()
+    checks = {
+        number: CheckState(_STATES[state], since_ms, last_at_ms, reason, message, latency_s, loss_ratio, spark)
+        for number, state, since_ms, last_at_ms, reason, message, latency_s, loss_ratio, spark in rows
+    }
     return Now(targets, checks)
 
 

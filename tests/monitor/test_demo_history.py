@@ -163,15 +163,15 @@ async def test_a_past_of_hours_is_results_and_an_interrupted_build_goes_on(
     config = configured(tmp_path, Past(era(1), SUNDAY_MS))
     told: list[str] = []
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def killed(*_: object) -> None:
-        raise Killed
+        raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(history, "_results", killed)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             await history.build(config, 240, 1, told.append)
     await history.build(config, 240, 1, told.append)
     url = load(config, environ={}).settings.store
