@@ -36,7 +36,7 @@ KEPT_ANSWERS = 256
 ID_LIMIT = 200
 
 OVERVIEW_EVERY_S = 1.0
-TARGET_EVERY_S = {3600: 2.0, 21_600: 5.0, 86_400: 15.0, 604_800: 60.0}
+TARGET_EVERY_S = {3600: 2.0, 21_600: 5.0, 86_400: 15.0, 604_800: 60.0, 2_592_000: 60.0, 31_536_000: 60.0}
 """How often the browser asks again, and how long an answer is shared."""
 
 IN_A_THREAD_FROM = 1000

@@ -74,9 +74,9 @@ def work(seed: int, name: str, median_s: float) -> Work:
     return Work(median_s, Random(f"{seed}/{name}"))  # noqa: S311 - weather, not a secret
 
 
-BUSY_QUEUE_S = 0.004
+BUSY_QUEUE_S = QUEUE_MEAN_S
 """Mean of the queueing delay of one direction, over a long time, where everybody is at work."""
-BUSY_LOSS = 0.004
+BUSY_LOSS = 0.0008
 BUSY_WORK = 0.6
 """How much longer services take then."""
 _HOUR_MS, _EAST_H, _THURSDAY = 3_600_000, 7, 3
