@@ -132,6 +132,10 @@ def _merged(points: Sequence[Point]) -> Point:
         state=max((point.state for point in points), key=lambda state: BADNESS.get(state, -1)),
         phases={},
         samples={},
+        # Percentiles of neighbours are no percentile of both.
+        p50_s=None,
+        p95_s=None,
+        p99_s=None,
     )
 
 

@@ -53,6 +53,17 @@ def test_a_lost_packet_is_a_gap_in_the_line_and_full_loss_below():
     assert 0 not in [y for t in figure["data"] for y in t["y"]]
 
 
+def test_percentiles_are_bands_where_points_stand_for_many_results():
+    many = [point(at)._replace(low_s=0.01, high_s=0.9, p50_s=0.02, p95_s=0.05, p99_s=0.2) for at in (0, 10, 20)]
+    figure = latency_figure([*many, point(30, None, 1.0, State.DOWN)], WINDOW, 10, VI, DARK)
+    inner, outer = trace(figure, "scatter", name="p50 – p95"), trace(figure, "scatter", name="p95 – p99")
+    assert inner["y"] == [50.0, 50.0, 50.0, 20.0, 20.0, 20.0, 50.0, None]
+    assert outer["y"] == [200.0, 200.0, 200.0, 50.0, 50.0, 50.0, 200.0, None]
+    go.Figure(figure)
+    single = latency_figure([point(0), point(10)], WINDOW, 10, VI, DARK)
+    assert not [t for t in single["data"] if t["name"].startswith("p")]
+
+
 def test_silence_is_a_gap_too():
     assert [len(run) for run in connected([point(0), point(10), point(40), point(50)], 10_000)] == [2, 2]
 

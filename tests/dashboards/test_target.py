@@ -9,11 +9,28 @@ import orjson
 
 from alerts.model import State
 from dashboards.formats import Formats
-from dashboards.target import CHECKS_LIMIT, ROWS_LIMIT, SEGMENTS_LIMIT, target_data
+from dashboards.live import TARGET_EVERY_S
+from dashboards.target import CHECKS_LIMIT, ROWS_LIMIT, SEGMENTS_LIMIT, WINDOWS_S, target_data
+from dashboards.wording import WORDS
 from monitor.views import Segment
 from tests.dashboards import sample
 
 VI = Formats("vi", ZoneInfo("Asia/Ho_Chi_Minh"))
+
+
+def test_months_stand_newest_first_and_one_that_was_not_measured_has_no_verdict() -> None:
+    measured = {**sample.FIGURES, "from": "2026-09-30T17:00:00.000Z", "availability": 0.99999, "down_s": 20}
+    nothing = {**sample.FIGURES, "from": "2026-10-31T17:00:00.000Z", "availability": None, "outages": 0}
+    november, october = target_data(sample.target_page(months=(measured, nothing)), VI, "dark")["months"]
+    assert (october["month"], november["month"]) == ("10/2026", "11/2026")
+    assert october["value"] == "99,999%"
+    assert (november["value"], november["met"], november["verdict"], november["downtime"]) == ("—", None, "", "—")
+
+
+def test_every_window_has_words_and_a_pace() -> None:
+    for window_s in WINDOWS_S:
+        assert f"target.window.{window_s}" in WORDS
+        assert TARGET_EVERY_S[window_s] > 0
 
 
 def test_the_head_says_what_since_when_why_and_whose():
