@@ -22,7 +22,7 @@ from config.model import Check, ConfirmRule, Inventory, Target
 from monitor.closing import close_months
 from monitor.queries import Queries
 from monitor.records import SPARK_POINTS, Batch, CheckNow, TargetNow
-from monitor.rollup import INTERVAL_MS
+from monitor.rollup import INTERVAL_MS, Tally
 from monitor.store import Store
 from monitor.store.care import check
 from tests.postgres import PostgresServer
@@ -186,6 +186,11 @@ def _states(now_ms: int) -> Batch:
     batch.results += [
         Result(check, "local", now_ms - turn * 10_000, 0.03, State.UP, None, "", samples) for turn in range(1, 720)
     ]
+    tallies: dict[int, Tally] = {}
+    for result in batch.results[-719:]:
+        tally = tallies.setdefault(result.at_ms - result.at_ms % INTERVAL_MS, Tally())
+        tally.add(result, result.duration_s, None)
+    batch.rollups = [tally.rollup(check, start_ms) for start_ms, tally in tallies.items()]
     return batch
 
 

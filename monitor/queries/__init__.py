@@ -141,7 +141,7 @@ class Queries:
             if target is None:
                 return None
             family = dict.fromkeys((target_id, *target.members, *target.parents))
-            now = await read_now(connection, _numbers(known, family))
+            now = await read_now(connection, family, _numbers(known, family))
             await self._day.refresh(connection, known, now_ms)
             panels = [
                 _panel(check, now, await read_points(connection, self._names, check, from_ms, now_ms, _zone(known)))

@@ -26,7 +26,8 @@ RAW_WINDOW_S = 2 * 3600
 POINTS = 750
 """About how many points a long window has at most."""
 _DAY_MS = 24 * HOUR_MS
-_SPANS_MS = (INTERVAL_MS, *(hours * HOUR_MS for hours in (1, 2, 6, 12)), _DAY_MS)
+_SPANS_MS = (INTERVAL_MS, *(hours * HOUR_MS for hours in (1, 2, 6)), _DAY_MS)
+"""What a point stands for. Beyond half a year it is a day: half days of a year would be added up from 8,760 hours."""
 PHASES = ("resolve_s", "connect_s", "tls_s", "login_s", "first_byte_s", "transfer_s", "dialogue_s", "query_s")
 """Samples that are consecutive phases of one run, in their order."""
 

@@ -50,15 +50,20 @@ class Now(NamedTuple):
         }
 
 
-async def read_now(connection: AsyncConnection, numbers: Collection[int] | None = None) -> Now:
-    """Read the states of all targets, and of all checks or of those."""
+async def read_now(
+    connection: AsyncConnection, family: Collection[str] | None = None, numbers: Collection[int] = ()
+) -> Now:
+    """Read the states of all targets and checks, or of a family of targets and of the checks with those numbers."""
     # All rows at once and by their place: one by one and by name they cost twice as much as the database does.
-    states = (await connection.execute(statements.TARGET_STATES)).all()
+    if family is None:
+        states = (await connection.execute(statements.TARGET_STATES)).all()
+    else:
+        states = (await connection.execute(statements.TARGET_STATES_OF, {"targets": list(family)})).all()
     targets = {
         target: TargetState(_STATES[state], since_ms, reason, bool(flapping))
         for target, state, since_ms, flapping, reason in states
     }
-    if numbers is None:
+    if family is None:
         rows: Iterable[Any] = (await connection.execute(statements.CHECK_STATES)).all()
     else:
         rows = (await connection.execute(statements.CHECK_STATES_OF, {"numbers": list(numbers)})).all()

@@ -36,6 +36,11 @@ FIRST_RESULTS_OF = text("SELECT id, first_ms FROM checks WHERE id IN :checks AND
 """The same of some checks."""
 
 TARGET_STATES = text("SELECT target, state, since_ms, flapping, reason FROM target_states")
+TARGET_STATES_OF = text(TARGET_STATES.text + " WHERE target IN :targets").bindparams(
+    bindparam("targets", expanding=True, type_=String)
+)
+"""What targets are now: all, or those."""
+
 CHECK_STATES = text(
     "SELECT check_no, state, since_ms, last_at_ms, reason, message, latency_s, loss_ratio, spark FROM check_states"
 )
