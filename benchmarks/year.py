@@ -16,6 +16,7 @@ from monitor.records import Rollup
 from monitor.rollup import HOUR_MS, INTERVAL_MS, Tally
 from monitor.store import Store
 from monitor.store.history import History
+from monitor.store.rollups import add_up, hours_in
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 DAY_MS = 24 * HOUR_MS
@@ -57,16 +58,15 @@ def _history(
     def rows(starts: Sequence[int] | range) -> tuple[Rollup, ...]:
         return tuple(made[place % SHAPES]._replace(start_ms=start_ms) for place, start_ms in enumerate(starts))
 
-    return History(
-        check,
-        from_ms,
-        to_ms,
-        from_ms,
-        tuple(_outages(check, from_ms, to_ms, rng)),
-        rows(range(to_ms - 3 * DAY_MS, to_ms, INTERVAL_MS)) if has_hours else (),
-        rows(range(from_ms, to_ms, HOUR_MS)) if has_hours else (),
-        rows(whole),
-    )
+    events = tuple(_outages(check, from_ms, to_ms, rng))
+    if not has_hours:
+        return History(check, from_ms, to_ms, from_ms, events, (), (), rows(whole))
+    fine_ms = to_ms - 3 * DAY_MS
+    fine = rows(range(fine_ms, to_ms, INTERVAL_MS))
+    hours = (*rows(range(from_ms, fine_ms, HOUR_MS)), *add_up(fine, hours_in(fine_ms, to_ms)))
+    spans = [(start_ms, start_ms + DAY_MS) for start_ms in whole]
+    of_days = add_up([hour for hour in hours if hour.start_ms < spans[-1][1]], spans)
+    return History(check, from_ms, to_ms, from_ms, events, fine, hours, tuple(of_days))
 
 
 def _outages(check: str, from_ms: int, to_ms: int, rng: random.Random) -> Iterator[Transition]:
