@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from config.errors import ConfigError
-from monitor.cli import NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import NOT_MEASURED, WRONG_USE, fail, say
 from monitor.demo.history import LONGEST_S, build
 from monitor.store import StoreError
 from monitor.supervisor import start_country, stop_country
