@@ -43,11 +43,19 @@ def reading() -> Iterable[Row]:
 
 
 def availability() -> Iterable[Row]:
-    pass
+    from benchmarks import availability as module
+
+    return module.run()
 
 
 def databases() -> Iterable[Row]:
     from benchmarks import databases as module
+
+    return module.run()
+
+
+def path() -> Iterable[Row]:
+    from benchmarks import path_trace as module
 
     return module.run()
 
@@ -75,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "availability": availability,
     "fault": checks.fault_to_notification,
     "databases": databases,
+    "path": path,
     "cold": checks.cold_start,
     "snmp": snmp,
     "throughput": throughput,

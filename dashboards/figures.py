@@ -30,7 +30,13 @@ MARGIN = {"l": 62, "r": 14, "t": 8, "b": 38}
 LATENCY_HEIGHT_PX = 270
 PHASES_HEIGHT_PX = 200
 
-_PHASE_ORDER = ("resolve_s", "connect_s", "tls_s", "login_s", "query_s", "first_byte_s", "transfer_s")
+_PHASE_ORDER = tuple(
+    f"{phase}_s"
+    for phase in (
+        *("resolve", "connect", "proxy", "hello", "prelogin", "tls", "token", "upgrade", "login", "query", "details"),
+        *("in_step", "first_byte", "transfer", "dialogue", "search", "ping"),
+    )
+)
 _GAP_FACTOR = 2.5
 
 

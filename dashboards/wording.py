@@ -71,6 +71,16 @@ _TIMELINE: Mapping[str, tuple[str, str]] = {
     "phase.transfer_s": ("Truyền tải", "Transfer"),
     "phase.login_s": ("Đăng nhập", "Sign-in"),
     "phase.query_s": ("Truy vấn", "Query"),
+    "phase.dialogue_s": ("Hội thoại", "Dialogue"),
+    "phase.proxy_s": ("Qua proxy", "Proxy"),
+    "phase.token_s": ("Lấy mã truy cập", "Access token"),
+    "phase.hello_s": ("Chào hỏi", "Greeting"),
+    "phase.prelogin_s": ("Trước đăng nhập", "Before sign-in"),
+    "phase.upgrade_s": ("Nâng cấp giao thức", "Protocol upgrade"),
+    "phase.details_s": ("Số liệu máy chủ", "Server figures"),
+    "phase.in_step_s": ("Đối chiếu dữ liệu", "Comparison"),
+    "phase.search_s": ("Tìm kiếm", "Search"),
+    "phase.ping_s": ("Hỏi đáp", "Ping"),
 }
 
 _PAGES: Mapping[str, tuple[str, str]] = {

@@ -28,7 +28,13 @@ POINTS = 750
 _DAY_MS = 24 * HOUR_MS
 _SPANS_MS = (INTERVAL_MS, *(hours * HOUR_MS for hours in (1, 2, 6)), _DAY_MS)
 """What a point stands for. Beyond half a year it is a day: half days of a year would be added up from 8,760 hours."""
-PHASES = ("resolve_s", "connect_s", "tls_s", "login_s", "first_byte_s", "transfer_s", "dialogue_s", "query_s")
+PHASES = tuple(
+    f"{phase}_s"
+    for phase in (
+        *("resolve", "proxy", "token", "connect", "hello", "prelogin", "tls", "upgrade", "login", "first_byte"),
+        *("transfer", "dialogue", "ping", "search", "query", "details", "in_step"),
+    )
+)
 """Samples that are consecutive phases of one run, in their order."""
 
 
