@@ -72,7 +72,7 @@ _TIMELINE: Mapping[str, tuple[str, str]] = {
     "phase.login_s": ("Đăng nhập", "Sign-in"),
     "phase.query_s": ("Truy vấn", "Query"),
     "phase.dialogue_s": ("Hội thoại", "Dialogue"),
-    "phase.proxy_s": ("Qua proxy", "Proxy"),
+    "phase.proxy_s": ("Qua máy chủ trung gian", "Proxy"),
     "phase.token_s": ("Lấy mã truy cập", "Access token"),
     "phase.hello_s": ("Chào hỏi", "Greeting"),
     "phase.prelogin_s": ("Trước đăng nhập", "Before sign-in"),

@@ -41,7 +41,6 @@ from probes.model import Context, Failure, Measurement, Probe
 from probes.mtu_search import Search
 from probes.packet_address import HostParams, destination_of, resolve_s
 from probes.packet_flight import Stamp, Trouble, round_trip_ns
-from probes.packet_params import MARGIN_S
 from probes.packet_socket import OVERRUN
 from probes.path_codec import NUMBERS, PAYLOAD_MIN_BYTES, Kind, new_token
 from probes.path_socket import (
@@ -56,6 +55,7 @@ from probes.path_socket import (
 )
 from probes.path_trace import QUIET_TICK_S
 from probes.run_memory import LastRun, last_run
+from probes.tcp_stream import last_moment
 from probes.units import Duration, Size
 
 PORT = 33_434
@@ -85,7 +85,7 @@ class MtuParams(HostParams):
 
 async def run(params: MtuParams, ctx: Context) -> Measurement:
     """Search for the path MTU."""
-    end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
+    end = last_moment(ctx)
     try:
         await ctx.resources.open(kernel_stamps, kernel_stamps)
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)

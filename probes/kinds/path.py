@@ -46,12 +46,12 @@ from probes.failures import NETWORK_ERRORS, classify
 from probes.model import INCOMPARABLE, Context, Failure, Measurement, Probe
 from probes.packet_address import HostParams, destination_of, resolve_s
 from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
-from probes.packet_params import MARGIN_S
 from probes.path_codec import PAYLOAD_MIN_BYTES
 from probes.path_route import Route, change_between, circle_in, hash_of, merged
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket, kernel_stamps
 from probes.path_trace import Flow, Plan, Trace
 from probes.run_memory import LastRun, last_run
+from probes.tcp_stream import last_moment
 from probes.units import Duration, Share, Size
 
 HOPS_MAX = 32
@@ -77,7 +77,7 @@ class PathParams(HostParams):
 
 async def run(params: PathParams, ctx: Context) -> Measurement:
     """Trace the path and compare it with the last one."""
-    end = ctx.deadline - min(MARGIN_S, ctx.timeout_s / 10)
+    end = last_moment(ctx)
     try:
         await ctx.resources.open(kernel_stamps, kernel_stamps)
         destination = await destination_of(params.address, params.port, params.ip_version, ctx)
