@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -49,8 +48,6 @@ STOP_GRACE_S = 10.0
 GARBAGE_THRESHOLDS = (10_000, 20, 10)
 """When the collector of cycles looks (`gc.set_threshold`). A batch of results is tens of thousands of tuples that live
 for a moment and are in no cycle: looked through at every 700 new ones, they cost a third of the whole path."""
-SWITCH_S = 0.001
-"""How long the loop waits at most for the interpreter while another thread packs or seals; Python's own is 5 ms."""
 SETTLE_S = 20
 """How often late results are taken up, and hours and days that are over are made."""
 
@@ -156,7 +153,6 @@ class Monitor:
         gc.freeze()
         gc.set_threshold(*GARBAGE_THRESHOLDS)
         gc.enable()
-        sys.setswitchinterval(SWITCH_S)
         self._schedule.run(self._jobs)
         log.info("monitoring", checks=len(self._jobs), targets=len(self.inventory.targets), listen=f"{host}:{port}")
 
