@@ -118,13 +118,20 @@ class Replication(Rule):
 
     max_lag: Duration | None = Field(default=None, gt=0, description="How late a replica may be.")
     replicas: int = Field(default=0, ge=0, description="How many replicas a primary has at the least.")
+
+
+class ReplicationByTable(Replication):
+    """The same, where the lag can be measured by a table as well."""
+
     heartbeat: Heartbeat | None = Field(
-        None, description="Measure the lag by a table that the primary writes the time into (PostgreSQL, MySQL)."
+        None, description="Measure the lag by a table that the primary writes the time into."
     )
 
 
 STOPPED_DEGRADES = Replication(state="degraded")
 """What holds where nothing is written: a replica that replicates nothing degrades the check."""
+STOPPED_DEGRADES_BY_TABLE = ReplicationByTable(state="degraded")
+"""The same, for kinds with a heartbeat table."""
 
 
 class InStep(Source):

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from probes.database_findings import Findings, judge_replica, judge_replicas, judge_role, note_size
 from probes.database_memory import Memory
-from probes.database_params import Replication, Role, Rule
+from probes.database_params import ReplicationByTable, Role, Rule
 from probes.failures import TroubleError, plain_line
 from probes.model import Failure
 from probes.mysql_session import Result
@@ -113,7 +113,7 @@ def judge(
     answers: Mapping[str, Result | TroubleError],
     status: Mapping[str, str],
     expected: Role,
-    rule: Replication,
+    rule: ReplicationByTable,
     memory: Memory,
     findings: Findings,
 ) -> list[dict[str, Any]] | None:
@@ -133,7 +133,7 @@ def judge(
 
 
 def judge_channels(
-    channels: Sequence[Mapping[str, Any]], rule: Replication, heartbeat_s: float | None, findings: Findings
+    channels: Sequence[Mapping[str, Any]], rule: ReplicationByTable, heartbeat_s: float | None, findings: Findings
 ) -> None:
     """Judge a replica by its channels: any that is stopped is told, else the one that is furthest behind."""
     lags: list[float] = []

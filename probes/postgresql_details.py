@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from probes.database_findings import Findings, judge_replica, judge_replicas, judge_role, note_size
 from probes.database_memory import Memory
-from probes.database_params import Replication, Role
+from probes.database_params import ReplicationByTable, Role
 
 Detail = Literal["connections", "transactions", "locks", "replication", "archive", "size"]
 ALL: frozenset[Detail] = frozenset(get_args(Detail))
@@ -113,7 +113,7 @@ def statement(names: Collection[Detail], version: int) -> str:
     return "SELECT " + ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
 
 
-def take(row: Mapping[str, Any], expected: Role, rule: Replication, memory: Memory, findings: Findings) -> None:
+def take(row: Mapping[str, Any], expected: Role, rule: ReplicationByTable, memory: Memory, findings: Findings) -> None:
     """Take the statement's row in, and judge role and replication; the heartbeat's lag is for the caller to judge."""
     for name in _PLAIN:
         findings.sample(name, _number(row.get(name)))
@@ -135,7 +135,9 @@ def take(row: Mapping[str, Any], expected: Role, rule: Replication, memory: Memo
             findings.unseen.append(f"{' and '.join(hidden)} (GRANT pg_monitor)")
 
 
-def judge_standby(row: Mapping[str, Any], rule: Replication, heartbeat_s: float | None, findings: Findings) -> None:
+def judge_standby(
+    row: Mapping[str, Any], rule: ReplicationByTable, heartbeat_s: float | None, findings: Findings
+) -> None:
     """Judge a standby's replication; does nothing for a primary."""
     if row.get("in_recovery") is not True or "receivers" not in row:
         return

@@ -57,7 +57,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field
 
 from probes import mongodb_figures as figures
 from probes.database_findings import (
@@ -72,7 +72,7 @@ from probes.database_findings import (
     note_size,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import DatabaseParams, Gap, Name, Replication, Rule, SessionUse
+from probes.database_params import DatabaseParams, Gap, Name, Rule, SessionUse
 from probes.database_step import ask_in_session, judge_step
 from probes.database_url import DatabaseUrl
 from probes.failures import TroubleError, plain_line
@@ -119,13 +119,6 @@ class MongodbParams(DatabaseParams):
     in_step: InStepWith | None = Field(None, description="Another server that should hold the same.")
     details: bool = Field(True, description="Whether to ask for the server's own figures.")
     session: SessionUse = "new"
-
-    @field_validator("replication")
-    @classmethod
-    def _has_no_heartbeat(cls, value: Replication) -> Replication:
-        if value.heartbeat is not None:
-            raise ValueError("MongoDB tells the lag by itself: a heartbeat table is for SQL")
-        return value
 
 
 async def run(params: MongodbParams, ctx: Context) -> Measurement:

@@ -79,7 +79,17 @@ from probes.database_findings import (
     seconds_of,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Freshness, InStep, SessionUse, SqlParams, figure_sql, quoted, quoted_column
+from probes.database_params import (
+    STOPPED_DEGRADES_BY_TABLE,
+    Freshness,
+    InStep,
+    ReplicationByTable,
+    SessionUse,
+    SqlParams,
+    figure_sql,
+    quoted,
+    quoted_column,
+)
 from probes.database_step import ask_in_session, judge_step
 from probes.failures import TroubleError
 from probes.model import Context, Failure, Measurement, Probe
@@ -112,6 +122,7 @@ class MysqlParams(SqlParams):
     )
     galera: Galera = Field(Galera(state="degraded"), description="How the Galera cluster should be.")
     in_step: MysqlInStep | None = Field(None, description="Another database that should hold the same.")
+    replication: ReplicationByTable = Field(STOPPED_DEGRADES_BY_TABLE, description="How replication should be.")
     session: SessionUse = "new"
 
     def wanted(self) -> frozenset[Detail]:

@@ -85,7 +85,17 @@ from probes.database_findings import (
     seconds_of,
 )
 from probes.database_memory import in_session, memory_of
-from probes.database_params import Freshness, InStep, SessionUse, SqlParams, figure_sql, quoted, quoted_column
+from probes.database_params import (
+    STOPPED_DEGRADES_BY_TABLE,
+    Freshness,
+    InStep,
+    ReplicationByTable,
+    SessionUse,
+    SqlParams,
+    figure_sql,
+    quoted,
+    quoted_column,
+)
 from probes.database_step import ask_in_session, judge_step
 from probes.failures import TroubleError
 from probes.model import Context, Failure, Measurement, Probe
@@ -115,6 +125,7 @@ class PostgresqlParams(SqlParams):
         True, description="true, false, or a list of connections, transactions, locks, replication, archive, size."
     )
     in_step: PostgresqlInStep | None = Field(None, description="Another database that should hold the same.")
+    replication: ReplicationByTable = Field(STOPPED_DEGRADES_BY_TABLE, description="How replication should be.")
     session: SessionUse = "new"
 
     def wanted(self) -> frozenset[Detail]:

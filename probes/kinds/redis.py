@@ -40,7 +40,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from probes import redis_info
 from probes.database_findings import (
@@ -74,12 +74,6 @@ def _address(value: Any) -> Any:
     return parse_address(value, PORT) if isinstance(value, str) else value
 
 
-def _without_replica_tables(value: Replication) -> Replication:
-    if value.heartbeat is not None:
-        raise ValueError("Redis has no tables: watch a key by freshness")
-    return value
-
-
 class KeyFreshness(Rule):
     """How old the time in a key may be."""
 
@@ -104,9 +98,7 @@ class RedisParams(DatabaseParams):
     ca_file: str = Field("", description="PEM file of the only authorities to trust, instead of the system's.")
     server_name: ServerName | None = Field(None, description="Name to ask for (SNI) and to verify instead of the host.")
     details: bool = Field(True, description="Whether to ask for INFO.")
-    replication: Annotated[Replication, AfterValidator(_without_replica_tables)] = Field(
-        STOPPED_DEGRADES, description="How replication should be."
-    )
+    replication: Replication = Field(STOPPED_DEGRADES, description="How replication should be.")
     freshness: KeyFreshness | None = Field(None, description="How old the time in a key may be.")
     session: SessionUse = "new"
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from probes import registry
 from probes.conditions import compile_condition
 from probes.database_findings import (
     Findings,
@@ -305,3 +306,11 @@ async def test_trouble_with_the_other_database_is_told_from_trouble_with_this_on
     assert found.message == "the other one (b:1) cannot be asked: the peer closed the connection in query"
     with pytest.raises(ConnectionResetError):
         await step(reset, figure)
+
+
+@pytest.mark.parametrize("kind", ["redis", "mongodb", "sqlserver", "oracle"])
+def test_a_heartbeat_table_is_refused_where_it_would_mean_nothing(kind: str) -> None:
+    fields = registry.find(kind).params.model_fields["replication"].annotation.model_fields
+    assert "max_lag" in fields
+    assert "heartbeat" not in fields
+    assert "heartbeat" in registry.find("mysql").params.model_fields["replication"].annotation.model_fields

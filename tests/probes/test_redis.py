@@ -283,5 +283,5 @@ def test_parameters():
     params = redis.RedisParams(address="h", password=SECRET)
     assert str(params.address) == "h:6379"
     assert SECRET not in f"{params!r} {params.model_dump_json()}"
-    with pytest.raises(ValidationError, match="no tables"):
+    with pytest.raises(ValidationError, match="Extra inputs"):
         redis.RedisParams(address="h", replication={"heartbeat": {"table": "t", "column": "c"}})
