@@ -47,8 +47,9 @@ async def measure(job: Job, resources: Resources, agent: str) -> Result:
 async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     """Run a job once, within its time-out, and return the stamped result with all that was seen.
 
-    The start is wall-clock time (UTC); the duration comes from the monotonic clock. The probe is cancelled at
-    its deadline, and the phase that it died in decides which failure that is.
+    The start is wall-clock time (UTC); the duration comes from the monotonic clock, and leaves out what the probe does
+    before its first phase and after its last, unless time ran out. The probe is cancelled at its deadline, and the
+    phase that it died in decides which failure that is.
     """
     loop = asyncio.get_running_loop()
     at_ms = time.time_ns() // 1_000_000
@@ -57,18 +58,20 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     deadline = _Deadline(loop, context.deadline)
     try:
         measurement = await job.run(job.params, context)
+        duration_s = context.phases.span_s(started)
     except asyncio.CancelledError:
         if not deadline.was_why():
             raise
         measurement = _timed_out(context)
+        duration_s = perf_counter() - started
     except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
         # Neither the message nor local variables: either may hold a secret or whatever the peer sent.
         frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
         log_error("a probe raised", check=job.id, error=type(error).__name__, frames=frames)
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
+        duration_s = perf_counter() - started
     finally:
         deadline.lift()
-    duration_s = perf_counter() - started
     state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}
     result = Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)

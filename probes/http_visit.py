@@ -208,7 +208,7 @@ class Visit:
 
     def _secure(self) -> TlsSession:
         trust = self._rules.trust
-        return TlsSession(context_for(trust, self._ctx.resources), self._server_name(), trust)
+        return TlsSession(context_for(trust, self._ctx), self._server_name(), trust)
 
     def _server_name(self) -> str:
         if self._rules.server_name and self.request.origin == self._first_origin:

@@ -149,17 +149,29 @@ class Params(BaseModel):
         return 0.0
 
 
+T = TypeVar("T")
+
+
 class Phases:
     """A stopwatch that knows which phase it is in, so that a deadline can say where a probe died.
 
     Repeated phases add up (a redirect resolves and connects again). `samples` holds `<phase>_s`.
+
+    Attributes:
+        current: the phase that is running, "" between phases.
+        samples: seconds by `<phase>_s`.
+        began, ended: when the first phase began and when `end` was last called, on the clock of `perf_counter`;
+            None before. What a probe does before and after is its own work, not the peer's: reading a certificate.
+
     """
 
-    __slots__ = ("_since", "current", "samples")
+    __slots__ = ("_since", "began", "current", "ended", "samples")
 
     def __init__(self) -> None:
         self.current = ""
         self.samples: dict[str, float] = {}
+        self.began: float | None = None
+        self.ended: float | None = None
         self._since = 0.0
 
     def begin(self, phase: str) -> None:
@@ -167,21 +179,40 @@ class Phases:
         now = perf_counter()
         if self.current:
             self._add(now)
+        elif self.began is None:
+            self.began = now
         self.current = phase
         self._since = now
 
     def end(self) -> None:
-        """End the current phase."""
+        """End the current phase, if any."""
+        self.ended = now = perf_counter()
         if self.current:
-            self._add(perf_counter())
+            self._add(now)
             self.current = ""
+
+    def aside(self, work: Callable[[], T]) -> T:
+        """Do something that only the first run of a process has to do, such as loading authorities: off the clock."""
+        began = perf_counter()
+        try:
+            return work()
+        finally:
+            spent_s = perf_counter() - began
+            self._since += spent_s
+            if self.began is not None:
+                self.began += spent_s
+
+    def span_s(self, started: float) -> float:
+        """Return how long the run took, in seconds: from its first phase to the end of its last.
+
+        A run without a phase began at `started` (`perf_counter`); one that is still in a phase ends now.
+        """
+        ended = self.ended if self.ended is not None and not self.current else perf_counter()
+        return ended - (self.began if self.began is not None else started)
 
     def _add(self, now: float) -> None:
         name = f"{self.current}_s"
         self.samples[name] = self.samples.get(name, 0.0) + (now - self._since)
-
-
-T = TypeVar("T")
 
 
 class Resources:

@@ -79,7 +79,7 @@ class Session:
         if self.url.option("tls") != "true":
             return
         self.ctx.phases.begin("tls")
-        context = context_for(trust_of(self.url), self.ctx.resources)
+        context = context_for(trust_of(self.url), self.ctx)
         await self.stream.start_tls(context, ascii_name(self.url.address.host))
 
     async def greet(self) -> None:

@@ -103,7 +103,7 @@ class Session:
                 raise TroubleError(Failure.PROTOCOL, "the server speaks out of turn before TLS")
             phases.begin("tls")
             await self._send(wire.ssl_request(capabilities))
-            context = context_for(self.dsn.trust, self.ctx.resources)
+            context = context_for(self.dsn.trust, self.ctx)
             await self.stream.start_tls(context, ascii_name(self.dsn.address.host))
             phases.begin("login")
         elif self.dsn.requires_tls:

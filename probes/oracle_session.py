@@ -171,7 +171,7 @@ async def open_session(url: DatabaseUrl, addresses: Sequence[Address], ctx: Cont
 
     async def start_tls() -> None:
         trust = Trust(url.option("verify") != "no", url.option("caFile"))
-        await stream.start_tls(context_for(trust, ctx.resources), ascii_name(url.address.host))
+        await stream.start_tls(context_for(trust, ctx), ascii_name(url.address.host))
 
     guard = Guard(stream, start_tls)
     try:

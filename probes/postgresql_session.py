@@ -76,7 +76,7 @@ class Session:
         await self.stream.send(wire.SSL_REQUEST)
         reply = await self.stream.receive()
         if reply == b"S":
-            context = context_for(self.dsn.trust, self.ctx.resources)
+            context = context_for(self.dsn.trust, self.ctx)
             await self.stream.start_tls(context, ascii_name(self.dsn.address.host))
         elif reply == b"N":
             if self.dsn.requires_tls:

@@ -15,7 +15,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from probes.failures import TroubleError, classify
@@ -112,7 +112,7 @@ async def resolve(host: str, ctx: Context, ip_version: IpVersion | None = None) 
             raise TroubleError(Failure.DNS_ANSWER, f"{host} is not an IPv{ip_version} address")
         return (number,)
     name = ascii_name(host)
-    resolver = ctx.resources.get(KEY, Resolver)
+    resolver = ctx.phases.aside(partial(ctx.resources.get, KEY, Resolver))
     found = await resolver.lookup(name, _FAMILIES[ip_version])
     if not found:
         version = f"IPv{ip_version} " if ip_version else ""

@@ -106,7 +106,7 @@ async def lift(stream: TcpStream, params: StreamParams, ctx: Context, finding: F
     trust = Trust(params.verify, params.ca_file)
     name = params.server_name if params.server_name and not host else sni_name(host or params.address.host)
     try:
-        await stream.start_tls(context_for(trust, ctx.resources), name)
+        await stream.start_tls(context_for(trust, ctx), name)
     finally:
         if finding.facts.certificate is None:
             finding.facts.add_certificate(stream.chain, finding.samples)

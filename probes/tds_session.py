@@ -192,4 +192,4 @@ class Session:
 
     def _context(self, *alpn: str) -> ssl.SSLContext:
         verify = self.url.option("trustServerCertificate") != "yes"
-        return context_for(Trust(verify, self.url.option("caFile"), alpn), self.ctx.resources)
+        return context_for(Trust(verify, self.url.option("caFile"), alpn), self.ctx)

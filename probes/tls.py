@@ -16,12 +16,13 @@ import os
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from probes.certificates import CERT_FACTS, CERT_SAMPLES, CHAIN_LIMIT, PeerCertificate, peer_certificate, utc_text
 from probes.failures import TroubleError, classify
-from probes.model import Failure, Resources
+from probes.model import Context, Failure, Phases
 from probes.resolver import ascii_name, numeric
 
 __all__ = [
@@ -76,8 +77,8 @@ class Contexts:
         self._made: dict[Trust, tuple[tuple[tuple[int, int], ...], ssl.SSLContext]] = {}
         self._system = ssl.get_default_verify_paths().cafile or ""
 
-    def get(self, trust: Trust) -> ssl.SSLContext:
-        """Return the context for `trust`.
+    def get(self, trust: Trust, phases: Phases) -> ssl.SSLContext:
+        """Return the context for `trust`; making it is not the time of any phase.
 
         Raises TroubleError (`internal`: we cannot measure) when its file cannot be used.
         """
@@ -90,17 +91,17 @@ class Contexts:
             stamps += _client_stamps(trust)
         made = self._made.get(trust)
         if made is None or made[0] != stamps:
-            made = (stamps, _make(trust, path))
+            made = (stamps, phases.aside(partial(_make, trust, path)))
             self._made[trust] = made
         return made[1]
 
 
-def context_for(trust: Trust, resources: Resources) -> ssl.SSLContext:
+def context_for(trust: Trust, ctx: Context) -> ssl.SSLContext:
     """Return the client context for `trust`, made once for the process.
 
     Raises TroubleError when its file of authorities cannot be used.
     """
-    return resources.get(KEY, Contexts).get(trust)
+    return ctx.resources.get(KEY, Contexts).get(trust, ctx.phases)
 
 
 class TlsSession:
@@ -248,6 +249,8 @@ def _client_stamps(trust: Trust) -> tuple[tuple[int, int], ...]:
 
 
 def _make(trust: Trust, path: str) -> ssl.SSLContext:
+    from cryptography import x509  # noqa: F401, PLC0415 - 30 ms at the first certificate, which comes within a phase
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = trust.verify and trust.check_name
     try:

@@ -171,7 +171,7 @@ async def run(params: GrpcParams, ctx: Context) -> Measurement:
     failure, message = None, ""
 
     def secure() -> TlsSession:
-        context = context_for(params._trust, ctx.resources)
+        context = context_for(params._trust, ctx)
         return TlsSession(context, sni_name(params.server_name or params._where.host), params._trust)
 
     def make() -> _Call:

@@ -237,7 +237,7 @@ async def _start_tls(params: LdapParams, place: HostPort, session: _Session) -> 
             raise TroubleError(Failure.TLS_REQUIRED, f"the server speaks no TLS: {_words(outcome)}")
         if not session.reader.is_empty():
             raise TroubleError(Failure.PROTOCOL, "the server speaks out of turn before TLS")
-    context = context_for(Trust(params.verify, params.ca_file), session.ctx.resources)
+    context = context_for(Trust(params.verify, params.ca_file), session.ctx)
     await session.stream.start_tls(context, ascii_name(params.server_name or place.host))
 
 

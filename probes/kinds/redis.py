@@ -116,7 +116,7 @@ async def _open(params: RedisParams, ctx: Context, findings: Findings) -> Sessio
     try:
         if params.tls:
             ctx.phases.begin("tls")
-            context = context_for(Trust(params.verify, params.ca_file), ctx.resources)
+            context = context_for(Trust(params.verify, params.ca_file), ctx)
             await stream.start_tls(context, ascii_name(params.server_name or params.address.host))
         session = Session(stream, ctx)
         await session.login(params.user, params.password, params.database)

@@ -102,7 +102,7 @@ async def _speak(
 ) -> None:
     async def start_tls() -> None:
         ctx.phases.begin("tls")
-        context = context_for(Trust(params.verify, params.ca_file), ctx.resources)
+        context = context_for(Trust(params.verify, params.ca_file), ctx)
         await stream.start_tls(context, ascii_name(params.server_name or params.address.host))
 
     dialogue = Dialogue(stream, ctx, start_tls)

@@ -100,7 +100,7 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
 
     def secure() -> TlsSession:
         name = sni_name(params.server_name or params._where.host)
-        return TlsSession(context_for(params._trust, ctx.resources), name, params._trust)
+        return TlsSession(context_for(params._trust, ctx), name, params._trust)
 
     def make() -> _Handshake:
         nonlocal connection
@@ -116,8 +116,8 @@ async def run(params: TlsParams, ctx: Context) -> Measurement:
         if connection is not None:
             connection.close()
     session = connection.session if connection is not None else None
-    certificate = peer_certificate(session.chain()) if session is not None else None
     ctx.phases.end()
+    certificate = peer_certificate(session.chain()) if session is not None else None
     revocation = await ask(certificate, ctx) if params.ocsp and failure is None and certificate is not None else None
     trouble = revocation.trouble() if revocation is not None else None
     if trouble is not None:

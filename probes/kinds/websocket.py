@@ -150,7 +150,7 @@ async def run(params: WebSocketParams, ctx: Context) -> Measurement:
 
     def secure() -> TlsSession:
         name = sni_name(params.server_name or request.host)
-        return TlsSession(context_for(trust, ctx.resources), name, trust)
+        return TlsSession(context_for(trust, ctx), name, trust)
 
     def make() -> WebSocket:
         nonlocal socket

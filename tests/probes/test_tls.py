@@ -121,15 +121,15 @@ def test_the_name_to_verify(host, name):
 async def test_a_name_that_no_certificate_can_be_for_is_refused(name):
     async with context() as ctx:
         with pytest.raises(TroubleError) as caught:
-            TlsSession(context_for(Trust(verify=False), ctx.resources), name)
+            TlsSession(context_for(Trust(verify=False), ctx), name)
     assert caught.value.failure is Failure.TLS_NAME
 
 
 async def test_the_context_is_made_once(authority):
     async with context() as ctx:
         trust = Trust(ca_file=str(authority.file))
-        assert context_for(trust, ctx.resources) is context_for(trust, ctx.resources)
-        assert context_for(trust, ctx.resources) is not context_for(Trust(verify=False), ctx.resources)
+        assert context_for(trust, ctx) is context_for(trust, ctx)
+        assert context_for(trust, ctx.resources) is not context_for(Trust(verify=False), ctx)
 
 
 class Greeter(Connection):
