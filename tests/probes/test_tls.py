@@ -129,7 +129,7 @@ async def test_the_context_is_made_once(authority):
     async with context() as ctx:
         trust = Trust(ca_file=str(authority.file))
         assert context_for(trust, ctx) is context_for(trust, ctx)
-        assert context_for(trust, ctx.resources) is not context_for(Trust(verify=False), ctx)
+        assert context_for(trust, ctx) is not context_for(Trust(verify=False), ctx)
 
 
 class Greeter(Connection):
