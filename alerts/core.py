@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from alerts.check_state import confirming, evaluate, expire, stale_at_ms
-from alerts.flapping import OUTCOMES
+from alerts.flapping import CALM
 from alerts.incidents import Incidents
 from alerts.model import (
     NO_RESULTS,
@@ -31,8 +31,6 @@ from alerts.model import (
 from alerts.situation import Situation
 from alerts.target_state import dated, of_target
 from alerts.topology import Topology
-
-_CALM = (0,) * OUTCOMES
 
 
 class _Timer(IntEnum):
@@ -90,10 +88,10 @@ class Core:
             and before.state is State.UP
             and not before.recent
             and not before.flapping
-            and not any(before.history)
+            and (before.history is CALM or not any(before.history))
         ):
             # Up again, as nearly always: only the time and the length of an uneventful history are new.
-            calm = _CALM[: len(before.history) + 1]
+            calm = CALM[: len(before.history) + 1]
             self.memory.checks[check] = CheckState(State.UP, before.since_ms, "", "", at_ms, (), calm, False)
             if check in self._incidents.watched:
                 self._incidents.answered(check, now_ms)
@@ -274,13 +272,14 @@ class Core:
         """Decide on all silence that is due by now as one step: a group whose members all fall silent does so once."""
         causes: dict[str, int] = {}
         while self._timers and self._timers[0][0] <= now_ms and self._timers[0][1] is _Timer.STALE:
-            due_ms, _, check = heapq.heappop(self._timers)
+            due_ms, _, check = self._timers[0]
             rule, before = self._rules.checks[check], self.memory.checks[check]
             actual_ms = stale_at_ms(rule, before)
             if actual_ms > due_ms:
                 # Results have come since the timer was set: set it anew here rather than at every result.
-                heapq.heappush(self._timers, (actual_ms, _Timer.STALE, check))
+                heapq.heapreplace(self._timers, (actual_ms, _Timer.STALE, check))
                 continue
+            heapq.heappop(self._timers)
             self._armed.discard(check)
             after, transition = expire(rule, before, now_ms)
             self.memory.checks[check] = after

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 OUTCOMES = 21
 """How many known outcomes the history holds; there are 20 possible changes between them."""
 
+CALM = (0,) * OUTCOMES
+"""A full history of nothing but good outcomes: that of most checks, and one object for all of them."""
+
 _WEIGHTS = tuple(range(152, 229, 4))
 _FULL = sum(_WEIGHTS)
 _START_PERCENT = 30

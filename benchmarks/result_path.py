@@ -1,7 +1,8 @@
 """What one result costs in CPU on its way from the queue into the store, part by part, all in.
 
-10,000 checks of the `http` kind at 10 s, as they come: every 5 s (of the results' own time) 5,000 results are decided
-on and saved, then the latest of every check that had one, and each minute the rollups. CPU and not wall time: that of
+10,000 checks of the `http` kind at 10 s: every 5 s (of the results' own time) 5,000 results are decided on and saved,
+then the latest of every check that had one, and each minute the rollups. Beside it, the same in the small portions
+that the writer has at that rate: 100 results decided on together, 500 saved together. CPU and not wall time: that of
 this process with its threads, and beside it that of PostgreSQL's server, so that a busy machine tells the same.
 """
 
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,8 @@ from tests.monitor.samples import START_MS, http_results
 from tests.postgres import PostgresServer
 
 CHECKS, SNAPSHOT_RESULTS, SNAPSHOTS = 10_000, 5_000, 36
+SMALL, LARGE = (100, 500), (SNAPSHOT_RESULTS, SNAPSHOT_RESULTS)
+"""How many results are decided on together, and saved: what comes in PAUSE_S and GATHER_S at 1,000/s, and all."""
 WARM_UP = 4
 """Snapshots before those that count: the first results of a check are decided in another way than the next ones."""
 BUDGET_US = 25
@@ -50,19 +54,22 @@ Row = dict[str, Any]
 def run() -> Iterable[Row]:
     """Measure the path into both stores."""
     with tempfile.TemporaryDirectory() as name:
-        yield from asyncio.run(_measure("SQLite", f"sqlite:///{name}/bench.db", Path(name), None))
+        for portion in (LARGE, SMALL):
+            url = f"sqlite:///{name}/bench-{portion[0]}.db"
+            yield from asyncio.run(_measure("SQLite", url, Path(name), None, portion))
     server = PostgresServer({"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"})
     try:
         server.start()
         with tempfile.TemporaryDirectory() as name:
-            yield from asyncio.run(_postgresql(server, Path(name)))
+            for portion in (LARGE, SMALL):
+                yield from asyncio.run(_postgresql(server, Path(name), portion))
     finally:
         server.close()
 
 
-async def _postgresql(server: PostgresServer, directory: Path) -> list[Row]:
+async def _postgresql(server: PostgresServer, directory: Path, portion: tuple[int, int]) -> list[Row]:
     url = server.dsn(await server.create_database())
-    return await _measure("PostgreSQL", url, directory, psutil.Process(server.pid))
+    return await _measure("PostgreSQL", url, directory, psutil.Process(server.pid), portion)
 
 
 class _Meter:
@@ -97,7 +104,10 @@ class _Meter:
         return sum(sum(process.cpu_times()[:2]) for process in every)
 
 
-async def _measure(name: str, url: str, directory: Path, server: psutil.Process | None) -> list[Row]:
+async def _measure(
+    name: str, url: str, directory: Path, server: psutil.Process | None, portion: tuple[int, int]
+) -> list[Row]:
+    inbox_results, saved_results = portion
     store = await Store.open(url)
     spool = Spool(directory / "spool", 1 << 30)
     await store.take_lock("benchmark")
@@ -114,39 +124,40 @@ async def _measure(name: str, url: str, directory: Path, server: psutil.Process 
     meter, results = _Meter(server), 0
     gc.freeze()  # as the monitor does when it starts
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    for number, batch in enumerate(_batches()):
-        meter.is_counting = number >= WARM_UP
+
+    def decide(batch: list[Result], now_ms: int) -> list[Result]:
+        decided, _ = writer.decide(batch, now_ms, caught_up=True)
+        evidence.note(batch, core.memory.checks, now_ms / 1000)
+        writer.confirm(batch)
+        return decided.results
+
+    def snapshot() -> Batch:
+        return Batch(checks=recent.now(recent.take_touched_checks(), core.memory.checks))
+
+    gathered: list[Result] = []
+    for number, batch in enumerate(_batches(inbox_results)):
+        meter.is_counting = number * inbox_results >= WARM_UP * SNAPSHOT_RESULTS
         results += len(batch) * meter.is_counting
         now_ms = batch[-1].known_at_ms
-
-        def decide(batch: list[Result] = batch, now_ms: int = now_ms) -> Batch:
-            decided, _ = writer.decide(batch, now_ms, caught_up=True)
-            evidence.note(batch, core.memory.checks, now_ms / 1000)
-            writer.confirm(batch)
-            return decided
-
-        def snapshot() -> Batch:
-            states = core.memory.checks
-            touched = recent.take_touched_checks()
-            return Batch(checks=[recent.check_now(check, states[check]) for check in touched])
-
-        def rolled_up(now_ms: int = now_ms) -> Batch:
-            return Batch(rollups=recent.take_rollups(now_ms))
-
-        await meter.saving("save", store.save(meter.working("decide", decide)))
-        await meter.saving("states", store.save(meter.working("states", snapshot)))
-        await meter.saving("rollups", store.save(meter.working("rollups", rolled_up)))
+        gathered += meter.working("decide", partial(decide, batch, now_ms))
+        if len(gathered) == saved_results:
+            await meter.saving("save", store.save(Batch(results=gathered)))
+            gathered = []
+        if (number + 1) * inbox_results % SNAPSHOT_RESULTS == 0:
+            await meter.saving("states", store.save(meter.working("states", snapshot)))
+            rollups = meter.working("rollups", partial(recent.take_rollups, now_ms))
+            await meter.saving("rollups", store.save(Batch(rollups=rollups)))
     await store.aclose()
-    return list(_rows(name, meter, results))
+    return list(_rows(name, meter, results, saved_results))
 
 
-def _rows(name: str, meter: _Meter, results: int) -> Iterator[Row]:
+def _rows(name: str, meter: _Meter, results: int, saved_results: int) -> Iterator[Row]:
     of_parts = {part: round(spent_s / results * 1e6, 2) for part, spent_s in meter.spent_s.items()}
     of_parts["of save: pack"] = _packing_us()
     all_in_us = sum(meter.spent_s.values()) / results * 1e6
     more = {"server": round(meter.server_s / results * 1e6, 2)} if meter.server_s else {}
     yield {
-        "what": f"CPU of one result from the queue into {name}, all in",
+        "what": f"CPU of one result from the queue into {name}, {saved_results} saved together, all in",
         "value": round(all_in_us, 1),
         "unit": "µs",
         "budget": f"≤ {BUDGET_US}",
@@ -168,9 +179,9 @@ def _packing_us() -> float:
     return round((time.process_time() - begun) / 5 / len(batch) * 1e6, 2)
 
 
-def _batches() -> Iterator[list[Result]]:
+def _batches(portion: int) -> Iterator[list[Result]]:
     results = http_results(CHECKS, SNAPSHOTS * SNAPSHOT_RESULTS // CHECKS)
-    while batch := list(islice(results, SNAPSHOT_RESULTS)):
+    while batch := list(islice(results, portion)):
         yield batch
 
 

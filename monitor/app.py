@@ -211,7 +211,7 @@ class Monitor:
         self.inventory = inventory
         self._jobs = jobs_of(inventory.checks.values())
         self._labels = check_labels(inventory)
-        self._recent.jobs = self._jobs
+        self._recent.replace_jobs(self._jobs)
         self.heartbeats.take(self._jobs, _now_ms())
         self._evidence.replace_jobs(self._jobs)
         self._writer.defer(self._core.replace_rules(rules_of(inventory)))
@@ -235,7 +235,7 @@ class Monitor:
         """Return the page of `/metrics`."""
         memory = self._core.memory
         states = {check: state.state for check, state in memory.checks.items()}
-        last, targets = dict(self._recent.last), dict(memory.targets)
+        last, targets = self._recent.last(), dict(memory.targets)
         text = await asyncio.to_thread(checks_text, self._labels, last, states, targets)
         return text + engine_text(self._registry)
 

@@ -144,8 +144,10 @@ class Writer:
 
     def confirm(self, results: Iterable[Result]) -> None:
         """Let checks whose results speak of a change run again at their retry interval."""
+        states = self._core.memory.checks
         for result in results:
-            if self._core.confirming(result.check):
+            state = states.get(result.check)
+            if state is not None and state.recent and self._core.confirming(result.check):
                 self._schedule.retry(result.check, result.at_ms / 1000)
 
     async def _gather(self, batch: Batch, now_ms: int) -> None:
@@ -188,10 +190,9 @@ class Writer:
         checks = set(core.changed_checks)
         if time.monotonic() - self._snapshot_at >= SNAPSHOT_S:
             self._snapshot_at = time.monotonic()
-            checks |= recent.take_touched_checks()
+            checks.update(recent.take_touched_checks())
             batch.rollups = recent.take_rollups(now_ms, all_of_them=self._is_stopping)
-        states = core.memory.checks
-        batch.checks = [recent.check_now(check, states[check]) for check in checks if check in states]
+        batch.checks = recent.now(checks, core.memory.checks)
         targets = core.memory.targets
         batch.targets = [TargetNow(target, targets[target]) for target in core.changed_targets if target in targets]
         core.changed_checks.clear()

@@ -45,6 +45,8 @@ class Job:
 
     def latency_of(self, result: Result) -> float | None:
         """Return the latency of a result in seconds; None where nobody answered: that is not 0, nor the time-out."""
+        if result.failure is None and not self.latency:
+            return result.duration_s
         return latency_of(result, self.latency)
 
 

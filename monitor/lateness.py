@@ -20,7 +20,7 @@ def is_late(result: Result, before: CheckState, recent: Recent, core: Core) -> b
     if at_ms < recent.closed_ms:
         return True
     if at_ms <= before.last_at_ms:
-        last = recent.last.get(result.check)
+        last = recent.last_of(result.check)
         return last is None or result.known_at_ms < last.known_at_ms
     if before.state is not State.UNKNOWN or before.reason != NO_RESULTS:
         return False

@@ -68,7 +68,7 @@ STEP_PAUSE_S = 0.02
 """Between two steps of what is outdated, in which the writer has its turn."""
 BEAT_MS = 1_000
 """The heartbeat is written at most this often."""
-_THREAD_RESULTS = 256
+_THREAD_RESULTS = 1_000
 """From how many results on packing them leaves the event loop."""
 
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -11,11 +10,13 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.flapping import CALM
 from alerts.model import (
     CheckState,
     Incident,
     IncidentPhase,
     Memory,
+    State,
     Subject,
     TargetState,
     TimelineEntry,
@@ -42,8 +43,7 @@ async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str
     await add(connection, incident_targets, _incident_targets(batch.incidents))
     # One order for all writers: two transactions that take the same rows never wait for each other in a circle.
     now = sorted({check_nos[row.check]: row for row in batch.checks}.items())
-    rows = [_check_row(no, row) for no, row in now]
-    await upsert_tuples(connection, check_states, _CHECK_COLUMNS, rows, ("check_no",))
+    await upsert_tuples(connection, check_states, _CHECK_COLUMNS, _check_rows(now), ("check_no",))
     await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ("target",))
 
 
@@ -54,7 +54,8 @@ async def add_transitions(connection: AsyncConnection, changes: Iterable[Transit
 
 async def save_check_state(connection: AsyncConnection, number: int, state: CheckState) -> None:
     """Replace what the core remembers of a check, and leave alone what the overview shows of it."""
-    row = zip(_CHECK_COLUMNS, _check_row(number, CheckNow("", state, None, None, ())), strict=True)
+    (cells,) = _check_rows([(number, CheckNow("", state, None, None, ()))])
+    row = zip(_CHECK_COLUMNS, cells, strict=True)
     shown = ("check_no", "latency_s", "loss_ratio", "spark")
     values = {name: value for name, value in row if name not in shown}
     await connection.execute(update(check_states).where(check_states.c.check_no == number).values(values))
@@ -140,29 +141,34 @@ _CHECK_COLUMNS = (
 )
 
 
-def _check_row(no: int, now: CheckNow) -> tuple[Any, ...]:
-    """Return the row of a check, in the order of _CHECK_COLUMNS; at every snapshot there is one of each check."""
-    _, of_check, latency_s, loss_ratio, spark = now
-    state, since_ms, reason, message, last_at_ms, recent, history, flapping = of_check
-    return (
-        no,
-        state_no(state),
-        since_ms,
-        last_at_ms,
-        flapping,
-        reason,
-        storable(message) if message else "",
-        to_json((recent, history)) if recent else _quiet_memory(history),
-        latency_s,
-        loss_ratio,
-        encode_spark(spark),
-    )
+def _check_rows(now: Iterable[tuple[int, CheckNow]]) -> list[tuple[Any, ...]]:
+    """Return the rows of checks, in the order of _CHECK_COLUMNS; at every snapshot there is one of each check."""
+    rows = []
+    calm, calm_memory = CALM, _memory_of((), CALM)
+    for no, (_, of_check, latency_s, loss_ratio, spark) in now:
+        state, since_ms, reason, message, last_at_ms, recent, history, flapping = of_check
+        line = storable(message) if message else ""
+        memory = calm_memory if history is calm and not recent else _memory_of(recent, history)
+        row = (
+            no,
+            0 if state is State.UP else state_no(state),
+            since_ms,
+            last_at_ms,
+            flapping,
+            reason,
+            line,
+            memory,
+            latency_s,
+            loss_ratio,
+            encode_spark(spark),
+        )
+        rows.append(row)
+    return rows
 
 
-@lru_cache(maxsize=256)
-def _quiet_memory(history: tuple[int, ...]) -> str:
-    """Return the memory of a check of which nothing is being confirmed: most have the same."""
-    return to_json(((), history))
+def _memory_of(recent: tuple[Any, ...], history: tuple[int, ...]) -> str:
+    """Return what is remembered of a check's outcomes."""
+    return to_json((recent, history))
 
 
 def check_now_of(check: str, row: Row[Any]) -> CheckNow:
