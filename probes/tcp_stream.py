@@ -202,10 +202,10 @@ async def connect(addresses: Sequence[Address], port: int, ctx: Context) -> TcpS
 def last_moment(ctx: Context) -> float:
     """Return when to stop waiting, for a kind that can say more than that time ran out.
 
-    Early enough before the runner's own deadline that a loop which is late by some ten milliseconds does no harm:
-    2 % of the time, at least 50 ms, at most a quarter of it.
+    Early enough before the runner's own deadline that a loop which is late by some tens of milliseconds does no harm:
+    2 % of the time, at least 100 ms, at most a quarter of it.
     """
-    return ctx.deadline - min(max(0.05, 0.02 * ctx.timeout_s), ctx.timeout_s / 4)
+    return ctx.deadline - min(max(0.1, 0.02 * ctx.timeout_s), ctx.timeout_s / 4)
 
 
 async def readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
