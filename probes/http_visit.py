@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
@@ -24,6 +25,9 @@ from probes.model import Context, Failure
 from probes.resolver import IpVersion, resolve
 from probes.tcp_address import HostPort
 from probes.tls import TlsSession, Trust, context_for, peer_certificate, sni_name
+
+if TYPE_CHECKING:
+    from probes.http2_exchange import NegotiatedExchange
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -171,12 +175,11 @@ class Visit:
         return make
 
     def _negotiated(self, request: Request, cookies: str, more: tuple[HeaderLine, ...]) -> Callable[[], Exchange]:
-        from probes.http2_exchange import NegotiatedExchange  # noqa: PLC0415 - h2 is for those who ask for it
-
+        exchange = self._ctx.phases.aside(_negotiating)
         rules, is_safe = self._rules, request.url.scheme == "https"
 
         def make() -> Exchange:
-            self.exchange = NegotiatedExchange(
+            self.exchange = exchange(
                 self._ctx.phases,
                 self._secure if is_safe else None,
                 request,
@@ -235,6 +238,12 @@ class Visit:
             limit = self._rules.max_redirects
             raise TroubleError(Failure.TOO_MANY_REDIRECTS, f"more than {limit} redirects (next: {shown(url)})")
         return (request.as_get() if _becomes_get(head.status, request.method) else request).elsewhere(url)
+
+
+def _negotiating() -> type[NegotiatedExchange]:
+    from probes.http2_exchange import NegotiatedExchange  # noqa: PLC0415 - h2 is for those who ask for it
+
+    return NegotiatedExchange
 
 
 def _becomes_get(status: int, method: str) -> bool:

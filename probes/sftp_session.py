@@ -51,6 +51,15 @@ _FAILURES: Mapping[str, Failure] = {
 }
 
 
+def _load() -> None:
+    """Import asyncssh. Raises TroubleError (`internal`: we cannot measure) when it is not installed."""
+    try:
+        import asyncssh  # noqa: F401, PLC0415 - 0.2 s of a cold start, and an extra of its own
+    except ImportError:
+        message = "the kind sftp needs asyncssh: install thongsuot[sftp]"
+        raise TroubleError(Failure.INTERNAL, message) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """How to log in, and whom to trust.
@@ -117,12 +126,10 @@ class Session:
         Raises TroubleError: `tls_untrusted` for a key of the server's that is not one of those we know,
         `auth_rejected` when it does not take user, password or key, `internal` without asyncssh or our own key.
         """
+        self._ctx.phases.aside(_load)
+        import asyncssh  # noqa: PLC0415 - as above
+
         self._ctx.phases.begin("handshake")
-        try:
-            import asyncssh  # noqa: PLC0415 - 0.2 s of a cold start, and an extra of its own
-        except ImportError:
-            message = "the kind sftp needs asyncssh: install thongsuot[sftp]"
-            raise TroubleError(Failure.INTERNAL, message) from None
         session = self
 
         class Client(asyncssh.SSHClient):

@@ -29,6 +29,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from probes import grpc_health
 from probes.connection import Connection, connect
 from probes.failures import NETWORK_ERRORS, TroubleError, classify, plain_line
+from probes.http2_stream import Http2Stream
 from probes.http_request import check_headers
 from probes.model import Context, Failure, Measurement, Params, Probe
 from probes.resolver import resolve
@@ -111,8 +112,6 @@ class _Call(Connection):
         self.message = b""
 
     def ready(self) -> None:
-        from probes.http2_stream import Http2Stream  # noqa: PLC0415 - h2 is for those who use it
-
         params = self._params
         where = params.server_name or params._where.host.partition("%")[0]
         pseudo = [
