@@ -97,6 +97,7 @@ async def run(params: ThroughputParams, ctx: Context) -> Measurement:
     test = _Test(params)
     failure, message = None, ""
     latest_start = ctx.deadline - params.least_s()
+    ctx.phases.begin("wait")
     try:
         async with lane.taken(latest_start):
             left = budget.left(params.budget, time.time())
@@ -231,6 +232,7 @@ PROBE = Probe(
         **_both("sender_limited_{}_ratio", "share of the time in which the send buffer was too small {}"),
         "budget_left_bytes": "what is left of the day's budget",
         "resolve_s": "name lookup, seconds",
+        "wait_s": "waiting for other tests of this agent to end, seconds",
         "connect_s": "connecting, seconds",
         "agree_s": "agreeing on the test, waiting for the far end included, seconds",
         "forward_s": "the whole test to the far end, seconds",

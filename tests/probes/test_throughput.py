@@ -169,7 +169,7 @@ async def test_beyond_the_days_budget_nothing_is_tested(resources, serve):
         r"not tested: of the day's budget of 5000000 bytes 999\d{3} are left; the last test took 2000\d{3} bytes",
         found.message,
     )
-    assert found.samples.keys() == {"budget_left_bytes"}
+    assert found.samples.keys() == {"wait_s", "budget_left_bytes"}
     assert server.counts.tested == 2
     assert (await try_out(resources, of(server), check="another/throughput", **params)).failure is None
 
