@@ -36,6 +36,7 @@ from monitor.runner import Runner
 from monitor.schedule import Schedule
 from monitor.spool import Spool
 from monitor.store import Store, StoreUnavailableError
+from monitor.store.sizes import DAY_MS
 from monitor.upkeep import Upkeep
 from probes.heartbeat_book import KEY as HEARTBEATS
 from probes.heartbeat_book import Book
@@ -109,6 +110,7 @@ class Monitor:
             monitor = cls(directory, inventory, store, spool, Core(rules_of(inventory), memory))
             await monitor.heartbeats.open(await store.last_beat_ms(), _now_ms())
             await monitor._recover(now)
+            await monitor._recall()
         except BaseException:
             await store.aclose()
             raise
@@ -131,6 +133,13 @@ class Monitor:
         batch, _ = self._writer.decide(results, _now_ms(), caught_up=False)
         await self._store.save(batch)
         log.info("recovered", results=len(results), checks=len(now))
+
+    async def _recall(self) -> None:
+        """Remind kinds that have to know of what their checks found before this process."""
+        now_ms = _now_ms()
+        for job in self._jobs.values():
+            if job.recall is not None and (found := await self._store.results_of(job.id, now_ms - DAY_MS, now_ms)):
+                job.recall(self.resources, job.id, found[-1].at_ms, found[-1].samples)
 
     async def start(self) -> None:
         """Begin to probe, write, send and listen."""

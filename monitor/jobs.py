@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alerts.model import Result
 from probes import registry
 from probes.conditions import Condition, compile_condition
-from probes.model import Context, Failure, Layer, Measurement, Probe
+from probes.model import Context, Failure, Layer, Measurement, Probe, Resources
 
 if TYPE_CHECKING:
     from config.model import Check  # not on the cold path of `thongsuot probe`
@@ -29,6 +29,7 @@ class Job:
         down_when, degraded_when: compiled conditions.
         latency: name of the sample that is this kind's latency; "" for the whole duration.
         is_evidence: it tells why other checks of its target fail.
+        recall: takes in its last result of before, as `Probe.recall`.
 
     """
 
@@ -42,6 +43,7 @@ class Job:
     degraded_when: tuple[Condition, ...] = ()
     latency: str = ""
     is_evidence: bool = False
+    recall: Callable[[Resources, str, int, Mapping[str, float]], None] | None = None
 
     def latency_of(self, result: Result) -> float | None:
         """Return the latency of a result in seconds; None where nobody answered: that is not 0, nor the time-out."""
@@ -73,6 +75,7 @@ def job_of(check: Check) -> Job:
         degraded_when=_compiled(check.degraded_when, probe),
         latency=probe.latency,
         is_evidence=probe.is_evidence,
+        recall=probe.recall,
     )
 
 

@@ -316,6 +316,8 @@ class Probe(Generic[P]):
         latency: the sample that is this kind's latency; "" when it is the duration of the whole run.
         is_evidence: a check of this kind tells why others fail: it also runs as soon as another check of its target
             has turned bad.
+        recall: takes in, for a check, the start (ms since 1970) and the samples of its last result within a day before
+            this process began; None for a kind that need not know.
 
     """
 
@@ -327,3 +329,4 @@ class Probe(Generic[P]):
     facts: Mapping[str, str] = field(default_factory=_nothing)
     latency: str = ""
     is_evidence: bool = False
+    recall: Callable[[Resources, str, int, Mapping[str, float]], None] | None = None

@@ -33,6 +33,10 @@ class Budget:
             self.day, self.used_bytes = day, 0
         return max(0, budget_bytes - self.used_bytes)
 
+    def restore(self, at: float, used_bytes: int) -> None:
+        """Take up what was used of the day of `at` (seconds since the Unix epoch)."""
+        self.day, self.used_bytes = int(at // DAY_S), used_bytes
+
     def spend(self, size: int) -> None:
         """Take off what a test has used."""
         self.used_bytes += size
@@ -52,7 +56,7 @@ class Lane:
         self._budgets: dict[str, Budget] = {}
 
     def budget(self, check: str) -> Budget:
-        """Return the budget of a check, as long as the process lives."""
+        """Return the budget of a check."""
         if check not in self._budgets and len(self._budgets) >= BUDGETS_MAX:
             del self._budgets[next(iter(self._budgets))]
         return self._budgets.setdefault(check, Budget())

@@ -24,8 +24,8 @@ says when it was not the link that bounded the rate.
 **A test uses the link that it measures.** One runs at a time on an agent, and on a server (unless its operator says
 otherwise): the next one waits, as long as its timeout lets it, and is then `internal` (unknown, neither up nor down).
 The same holds when the day's budget (UTC) has not enough left for a test like the last one; a test never takes more
-than is left. What is counted is what TCP sent, both ways, what was sent again included. The agent remembers budgets
-as long as it runs.
+than is left. What is counted is what TCP sent, both ways, what was sent again included. A monitor that is started
+again goes on with the day that its store remembers.
 
 The check is down below `rate_min` in any measured direction (`condition`), or when the far end cannot be reached;
 `auth_rejected` when the keys differ. Neither end ever sends the key: each proves that it knows it. The payload is
@@ -41,7 +41,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
 
 from probes.failures import NETWORK_ERRORS, TroubleError, classify
-from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.model import Context, Failure, Measurement, Params, Probe, Resources
 from probes.resolver import IpVersion, resolve
 from probes.shared_key import key_bytes
 from probes.tcp_address import HostPort, parse_address
@@ -112,9 +112,17 @@ async def run(params: ThroughputParams, ctx: Context) -> Measurement:
     ctx.phases.end()
     found = _figures(params, test.ways, test.rtt_base_s)
     found["budget_left_bytes"] = budget.left(params.budget, time.time())
+    found["budget_used_bytes"] = budget.used_bytes
     if failure is None:
         failure, message = _judge(params, found)
     return Measurement({**ctx.phases.samples, **found}, failure, message)
+
+
+def recall(resources: Resources, check: str, at_ms: int, samples: Mapping[str, float]) -> None:
+    """Go on with the day's budget where the process before this one left it."""
+    used = samples.get("budget_used_bytes")
+    if used is not None:
+        resources.get(Lane, Lane).budget(check).restore(at_ms / 1000, int(used))
 
 
 class _Test:
@@ -231,6 +239,7 @@ PROBE = Probe(
         **_both("receiver_limited_{}_ratio", "share of the time in which the receiver had no room {}"),
         **_both("sender_limited_{}_ratio", "share of the time in which the send buffer was too small {}"),
         "budget_left_bytes": "what is left of the day's budget",
+        "budget_used_bytes": "what the check's tests have used of it",
         "resolve_s": "name lookup, seconds",
         "wait_s": "waiting for other tests of this agent to end, seconds",
         "connect_s": "connecting, seconds",
@@ -239,4 +248,5 @@ PROBE = Probe(
         "backward_s": "the whole test from the far end, seconds",
     },
     latency="rtt_base_s",
+    recall=recall,
 )

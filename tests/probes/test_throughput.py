@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -169,7 +170,7 @@ async def test_beyond_the_days_budget_nothing_is_tested(resources, serve):
         r"not tested: of the day's budget of 5000000 bytes 999\d{3} are left; the last test took 2000\d{3} bytes",
         found.message,
     )
-    assert found.samples.keys() == {"wait_s", "budget_left_bytes"}
+    assert found.samples.keys() == {"wait_s", "budget_left_bytes", "budget_used_bytes"}
     assert server.counts.tested == 2
     assert (await try_out(resources, of(server), check="another/throughput", **params)).failure is None
 
@@ -179,6 +180,24 @@ async def test_a_test_never_takes_more_than_is_left(resources, serve):
     found = await try_out(resources, of(server), budget="1MB", duration="5s")
     assert found.samples["transferred_forward_bytes"] == found.samples["transferred_backward_bytes"] == 500_000
     assert found.samples["budget_left_bytes"] == 0
+
+
+async def test_the_day_goes_on_after_a_restart(serve):
+    server = await serve()
+    params = {"budget": "3MB", "size": "2MB", "direction": "forward"}
+    before, after, later = Resources(), Resources(), Resources()
+    try:
+        found = await try_out(before, of(server), **params)
+        assert found.samples["budget_used_bytes"] == pytest.approx(2_000_000, abs=200)
+        now_ms = time.time_ns() // 1_000_000
+        PROBE.recall(after, "link/throughput", now_ms, found.samples)
+        found = await try_out(after, of(server), **params)
+        assert found.samples["budget_used_bytes"] == pytest.approx(3_000_000, abs=200)
+        PROBE.recall(later, "link/throughput", now_ms - 86_400_000, found.samples)
+        assert (await try_out(later, of(server), **params)).samples["budget_left_bytes"] == pytest.approx(1e6, abs=200)
+    finally:
+        for resources in (before, after, later):
+            await resources.aclose()
 
 
 def test_a_budget_is_of_a_day():
