@@ -137,8 +137,11 @@ class Store:
 
         A call that is cancelled may or may not have saved it.
         """
-        checks = {row.check for rows in (batch.checks, batch.rollups, batch.late) for row in rows}
-        packed = await self._pack(batch.results, checks)
+        known = self._names.checks
+        named = {
+            row.check for rows in (batch.checks, batch.rollups, batch.late) for row in rows if row.check not in known
+        }
+        packed = await self._pack(batch.results, named)
 
         async def write(connection: AsyncConnection) -> None:
             await results.insert(connection, packed)

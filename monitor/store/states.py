@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -42,7 +43,7 @@ async def save(connection: AsyncConnection, batch: Batch, check_nos: Mapping[str
     await upsert(connection, incidents, [_incident_row(incident) for incident in batch.incidents], ("id",))
     await add(connection, incident_targets, _incident_targets(batch.incidents))
     # One order for all writers: two transactions that take the same rows never wait for each other in a circle.
-    now = sorted({check_nos[row.check]: row for row in batch.checks}.items())
+    now = sorted(((check_nos[row.check], row) for row in batch.checks), key=itemgetter(0))
     await upsert_tuples(connection, check_states, _CHECK_COLUMNS, _check_rows(now), ("check_no",))
     await upsert(connection, target_states, [_target_row(row) for row in sorted(batch.targets)], ("target",))
 
