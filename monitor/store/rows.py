@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.pages import Row
+from monitor.store.statements import insert_into_sqlite, marks
 from monitor.store.tables import SLOT_MS, results
 
 _FORGET_SLOTS = 12
 """How many slots are emptied in one transaction: the writer must not wait long."""
 
-_INSERT = (
-    "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
+_INSERT = "INSERT INTO results (duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message)"
 _SLICE = text(
     "SELECT duration_us, slot, check_no, agent_no, offset_ms, shape_no, outcome, samples, message FROM results "
     "WHERE slot >= :start AND slot < :end"
@@ -36,7 +35,12 @@ _FIRST = text("SELECT slot, check_no FROM results WHERE slot >= :start ORDER BY 
 
 async def insert(connection: AsyncConnection, rows: list[Row]) -> int:
     """Insert rows that are not there yet; return how many."""
-    return (await connection.exec_driver_sql(_INSERT, rows)).rowcount
+    return await insert_into_sqlite(connection, _insert_text, rows)
+
+
+@cache
+def _insert_text(rows: int) -> str:
+    return f"{_INSERT} VALUES {marks(9, rows)} ON CONFLICT DO NOTHING"
 
 
 async def fetch(connection: AsyncConnection, from_ms: int, to_ms: int) -> list[Row]:

@@ -1,13 +1,14 @@
 """Statements over many rows, in the quickest form of each database.
 
-SQLite takes a prepared statement row by row; PostgreSQL takes whole columns as arrays in one statement, where one
-statement per row costs ten times as much. Texts are made of the names in `tables` and of nothing else.
+SQLite takes a prepared statement of ROWS_AT_ONCE rows; PostgreSQL takes whole columns as arrays in one statement, where
+one statement per row costs ten times as much. Texts are made of the names in `tables` and of nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +20,10 @@ from monitor.store.tables import meta
 
 if TYPE_CHECKING:
     import asyncpg  # a store in SQLite need not have it in memory
+
+ROWS_AT_ONCE = 100
+"""Rows of one INSERT into SQLite. The driver gives up the interpreter's lock in every step of a statement, and has to
+get it back from the event loop: a statement of one row has as many steps as there are rows."""
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -62,7 +67,22 @@ async def _insert(
         driver = await driver_of(connection)
         await driver.execute(_postgresql_text(table, columns, key), *map(list, zip(*rows, strict=True)))
     else:
-        await connection.exec_driver_sql(_sqlite_text(table, columns, key), rows)
+        await insert_into_sqlite(connection, partial(_sqlite_text, table, columns, key), rows)
+
+
+async def insert_into_sqlite(
+    connection: AsyncConnection, text_for: Callable[[int], str], rows: list[tuple[Any, ...]]
+) -> int:
+    """Insert rows by a statement that `text_for` gives for a number of rows; return how many rows it touched."""
+    whole = len(rows) - len(rows) % ROWS_AT_ONCE
+    touched = 0
+    if whole:
+        starts = range(0, whole, ROWS_AT_ONCE)
+        flat = [tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])) for start in starts]
+        touched = (await connection.exec_driver_sql(text_for(ROWS_AT_ONCE), flat)).rowcount
+    if rest := rows[whole:]:
+        touched += (await connection.exec_driver_sql(text_for(1), rest)).rowcount
+    return touched
 
 
 async def driver_of(connection: AsyncConnection) -> asyncpg.Connection[Any]:
@@ -77,9 +97,14 @@ async def driver_of(connection: AsyncConnection) -> asyncpg.Connection[Any]:
 
 
 @cache
-def _sqlite_text(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-    marks = ", ".join("?" * len(columns))
-    return f"{_insert_into(table, columns)} VALUES ({marks}) {_on_conflict(columns, key)}"
+def _sqlite_text(table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: int) -> str:
+    return f"{_insert_into(table, columns)} VALUES {marks(len(columns), rows)} {_on_conflict(columns, key)}"
+
+
+def marks(columns: int, rows: int) -> str:
+    """Return the placeholders of that many rows."""
+    row = f"({', '.join('?' * columns)})"
+    return ", ".join([row] * rows)
 
 
 @cache
