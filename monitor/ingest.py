@@ -223,7 +223,7 @@ class Writer:
     async def _stored(self, batch: Batch, now_ms: int) -> bool:
         closed_ms = self._recent.closed_ms
         try:
-            await self._store.save(batch)
+            await self._store.save(batch, now_ms)
         except StoreUnavailableError as error:
             self._store_lost(error)
             return False
@@ -231,7 +231,6 @@ class Writer:
         self.closed_ms = closed_ms
         self._committed_once.set()
         self._committed_once = asyncio.Event()
-        await self._beat(now_ms)
         return True
 
     async def _beat(self, now_ms: int) -> None:

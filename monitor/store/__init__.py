@@ -132,9 +132,11 @@ class Store:
         await self._write(lambda connection: inventories.sync(connection, inventory, _now_ms()))
         await self._load_names()
 
-    async def save(self, batch: Batch) -> None:
+    async def save(self, batch: Batch, beat_ms: int | None = None) -> None:
         """Save a batch in one transaction; saving it again changes nothing.
 
+        With `beat_ms`, which is now, the monitor says in the same transaction that it is alive (`beat`): no result of
+        its own is ever there without a sign of who has still to count it.
         A call that is cancelled may or may not have saved it.
         """
         known = self._names.checks
@@ -150,8 +152,13 @@ class Store:
             await rollups.save(connection, counted, self._marks)
             await late.note(connection, batch.late, self._names.checks)
             await outbox.save(connection, batch.notifications)
+            if is_due:
+                await put_meta(connection, {"heartbeat_ms": beat_ms})
 
+        is_due = beat_ms is not None and self._is_beat_due(beat_ms)
         await self._write(write)
+        if beat_ms is not None and is_due:
+            self._beat_ms = beat_ms
         self._names.first_ms |= packed.first_ms
 
     async def _pack(self, batch: list[Result], checks: Iterable[str] = ()) -> results.Packed:
@@ -192,10 +199,12 @@ class Store:
 
     async def beat(self, now_ms: int) -> None:
         """Say that the monitor is alive; written once a second at most."""
-        if 0 <= now_ms - self._beat_ms < BEAT_MS:
-            return
-        await self._write(lambda connection: put_meta(connection, {"heartbeat_ms": now_ms}))
-        self._beat_ms = now_ms
+        if self._is_beat_due(now_ms):
+            await self._write(lambda connection: put_meta(connection, {"heartbeat_ms": now_ms}))
+            self._beat_ms = now_ms
+
+    def _is_beat_due(self, now_ms: int) -> bool:
+        return not 0 <= now_ms - self._beat_ms < BEAT_MS
 
     async def heartbeats(self) -> dict[str, Page]:
         """Return what jobs said of themselves."""
