@@ -137,6 +137,7 @@ async def test_killed_a_hundred_times_it_has_lost_nothing_and_doubled_nothing(st
                 assert await care.check(store_url) == []
         pid = await monitor.begin()
         # On a slow machine most lives were too short to confirm anything: the last one is long enough.
+        await until(lambda: monitor.board.read()[1], "it is being fed")
         await until(lambda: len(monitor.promised) + monitor.board.read()[0] > 100, "enough was confirmed")
         os.kill(pid, signal.SIGTERM)
         assert await monitor.ended() == 0, monitor.log()[-2000:]
