@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitor.cli_base import FINE, NOT_MEASURED, WRONG_USE, fail, say
-from monitor.cli_probe import language_of_environment, read_parameters
+from monitor.cli_parameters import read_parameters
+from monitor.cli_probe import language_of_environment
 from monitor.logs import set_up_logs
 from monitor.oneshot import WrongUseError
 from probes.units import parse_duration

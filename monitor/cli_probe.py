@@ -8,12 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import yaml
+from typing import NamedTuple
 
 from alerts.model import Result, State
 from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_parameters import filled_in, read_parameters
 from monitor.jobs import Job
 from monitor.logs import defer_logs
 from monitor.oneshot import WrongUseError, prepare
@@ -50,10 +49,12 @@ def probe(request: Request) -> int:
     defer_logs()
     try:
         timeout_s = parse_duration(request.timeout)
-        job = prepare(request.kind, request.address, read_parameters(request.parameters), timeout_s)
+        address = filled_in(request.address, "address")
+        job = prepare(request.kind, address, read_parameters(request.parameters), timeout_s)
     except (WrongUseError, ValueError) as error:
         fail(WRONG_USE, str(error))
-    request = request._replace(address=job.id.removeprefix(f"{request.kind}:"))
+    if address == request.address:  # one with a secret in it is shown as it was written
+        request = request._replace(address=job.id.removeprefix(f"{request.kind}:"))
     if request.every_s is None:
         return asyncio.run(_once(job, request))
     gc.freeze()
@@ -118,25 +119,6 @@ def _print_json(result: Result, request: Request) -> None:
 
     found = {**result_object(result), "check": None, "probe": request.kind, "address": request.address}
     say(orjson.dumps(found).decode())
-
-
-def read_parameters(parameters: Sequence[str]) -> dict[str, Any]:
-    """Return name → value for `name=value` texts, the values read as YAML.
-
-    Raises WrongUseError.
-    """
-    values = {}
-    for text in parameters:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            message = f"{text!r} is not a parameter: write name=value"
-            raise WrongUseError(message)
-        try:
-            values[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            message = f"the value of {name} is not YAML"
-            raise WrongUseError(message) from None
-    return values
 
 
 def language_of_environment() -> str:

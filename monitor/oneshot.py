@@ -53,6 +53,8 @@ def prepare(kind: str, address: str, options: Mapping[str, Any], timeout_s: floa
         raise WrongUseError(_plainly(error, kind)) from None
     except (ConditionError, ValueError) as error:
         raise WrongUseError(str(error)) from None
+    if timeout_s <= 0:
+        raise WrongUseError("the timeout is longer than nothing")
     if params.least_s() > timeout_s:
         message = f"one run takes {params.least_s():g} s at the least, longer than the timeout, {timeout_s:g} s"
         raise WrongUseError(message)
@@ -80,7 +82,7 @@ async def run_once(job: Job, agent: str) -> Result:
 
 def _texts(options: Mapping[str, Any], name: str) -> list[str]:
     value = options.get(name, [])
-    return [value] if isinstance(value, str) else [str(text) for text in value]
+    return [str(text) for text in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _plainly(error: ValidationError, kind: str) -> str:

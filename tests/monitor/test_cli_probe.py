@@ -107,6 +107,65 @@ async def test_ctrl_c_ends_a_watch_with_its_sum(url: str) -> None:
     assert process.returncode == 0
 
 
+async def told(*arguments: str, environ: dict[str, str] = ENGLISH) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "monitor", "probe", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environ,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ("down_when=", "'' is not a valid condition"),
+        ("degraded_when=5", "'5' is not a condition"),
+        ("down_when=[1, 2]", "is not a condition"),
+        ("body=2026-13-01", "the value of body is not YAML"),
+        ("timeout=0s", "the timeout is longer than nothing"),
+        ("bearer_token=${env:THONGSUOT_NOBODY_SET_THIS}", "'THONGSUOT_NOBODY_SET_THIS' is not set"),
+        ("headers={X-Key: '${file:/no/such/file}'}", "'/no/such/file'"),
+    ],
+)
+async def test_a_wrong_parameter_is_told_in_one_line(parameter: str, reason: str) -> None:
+    status, out, err = await told("http", f"http://127.0.0.1:{free_port()}/", "-p", parameter)
+    assert (status, out) == (2, "")
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+async def test_a_condition_need_not_be_yaml(url: str) -> None:
+    for condition in ("!(json.status == 'UP')", "'a: b' != json.status", '"x" in ["x"]'):
+        status, out, _ = await told("http", url, "-p", f"down_when={condition}", "--json")
+        assert status == 1
+        assert json.loads(out)["message"].startswith(condition)
+
+
+async def test_a_secret_is_a_reference_and_is_shown_nowhere() -> None:
+    seen = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response(status=403)
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url, environ = f"http://127.0.0.1:{runner.addresses[0][1]}/", {**ENGLISH, "IAM_TOKEN": "hunter2"}
+    status, out, err = await told("http", url, "-p", "bearer_token=${env:IAM_TOKEN}", environ=environ)
+    keyed, out_of_keyed, _ = await told("http", url + "?key=${env:IAM_TOKEN}", "--json", environ=environ)
+    await runner.cleanup()
+    assert (status, keyed) == (1, 1)
+    assert seen == ["Bearer hunter2", None]
+    assert "hunter2" not in out + err + out_of_keyed
+    assert json.loads(out_of_keyed)["address"] == url + "?key=${env:IAM_TOKEN}"
+
+
 @pytest.mark.parametrize("wrong", [("--watch", "--every", "0s"), ("--watch", "--every", "5"), ("--language", "fr")])
 async def test_a_wrong_option_is_told(wrong: tuple[str, ...]) -> None:
     assert (await said("tcp", f"127.0.0.1:{free_port()}", *wrong))[0] == 2
