@@ -85,7 +85,7 @@ class Condition:
             except AbsentError as error:
                 absent = absent or str(error)
                 continue
-            data[name] = value if self._keeps_nulls else _without_nulls(value)
+            data[name] = _for_cel(value, self._keeps_nulls)
         outcome = self._program.eval(data=data)
         if outcome.type() == cel.Type.BOOL:
             if not outcome.value():
@@ -118,7 +118,7 @@ class Expression:
 
     def value(self, measurement: Measurement) -> str | int | float | bool:
         """Return the value. Raises AbsentError with the reason where there is none, or none that is plain."""
-        data = {name: _value_of(name, measurement, 0.0) for name in self._names}
+        data = {name: _for_cel(_value_of(name, measurement, 0.0), keeps_nulls=True) for name in self._names}
         outcome = self._program.eval(data=data)
         value = outcome.value()
         if outcome.type() == cel.Type.ERROR:
@@ -199,13 +199,20 @@ def _value_of(name: str, measurement: Measurement, duration_s: float) -> Any:
         raise AbsentError(message) from None
 
 
-def _without_nulls(value: Any) -> Any:
-    """Return the value without null members: to a condition that is silent about null, null is absence."""
+def _for_cel(value: Any, keeps_nulls: bool) -> Any:
+    """Return the value as a condition sees it: U+FFFD for NUL, and without null members unless it speaks of null.
+
+    CEL's library takes a text only as far as its first NUL: what a peer writes behind one would not be looked at.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd") if "\0" in value else value
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+        return {
+            _for_cel(key, keeps_nulls): _for_cel(item, keeps_nulls)
+            for key, item in value.items()
+            if keeps_nulls or item is not None
+        }
+    return [_for_cel(item, keeps_nulls) for item in value] if isinstance(value, list) else value
 
 
 def _follow(path: str, data: Mapping[str, Any]) -> tuple[bool, Any]:
@@ -249,6 +256,14 @@ def _readable(reason: str) -> str:
     missing = re.search(r'Key not found in map : "?([^"]*)"?', reason)
     if missing:
         return f"there is no {missing[1]!r}"
+    short = re.search(r"Index error: index=(-?\d+) size=(\d+)", reason)
+    if short:
+        return f"there is no [{short[1]}] in a list of {short[2]}"
+    unfit = re.search(r"No matching overloads found : (?:_([^\w(]+)_\((\w+), (\w+)\)|(.*))", reason)
+    if unfit:
+        return f"{f'{unfit[2]} {unfit[1]} {unfit[3]}' if unfit[1] else unfit[4]} has no meaning"
+    if "Applying SELECT to non-message type" in reason:
+        return "there is nothing below a value that is no object"
     return re.sub(r"^[A-Z_]+: ", "", reason).strip().strip('"')
 
 

@@ -86,6 +86,33 @@ def test_what_cannot_be_evaluated_has_failed_whichever_way_round(source: str, fa
     assert message.startswith(source + ": ")
 
 
+@pytest.mark.parametrize(
+    ("source", "json", "reason"),
+    [
+        ("json.a.b == 1", {"a": "x"}, "there is nothing below a value that is no object"),
+        ("json[5] == 1", [1, 2], "there is no [5] in a list of 2"),
+        ("json.a > 5", {"a": "x"}, "string > int64 has no meaning"),
+        ("size(json.a) > 1", {"a": 1}, "size(int64) has no meaning"),
+    ],
+)
+def test_why_a_condition_cannot_be_evaluated_is_said_in_plain_words(source: str, json: Any, reason: str) -> None:
+    assert holds(source, facts={"json": json})[1].startswith(f"{source}: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("source", "facts"),
+    [
+        ("body.contains('FORBIDDEN')", {"body": "fine\0FORBIDDEN"}),
+        ("body.matches('FORBIDDEN')", {"body": "\0FORBIDDEN"}),
+        ("headers['x-node'].contains('FORBIDDEN')", {"headers": {"x-node": "a\0FORBIDDEN"}}),
+        ("json.a[0].contains('FORBIDDEN')", {"json": {"a": ["a\0FORBIDDEN"]}}),
+        ("json.a != null && json.a.contains('FORBIDDEN')", {"json": {"a": "a\0FORBIDDEN"}}),
+    ],
+)
+def test_nothing_hides_behind_a_nul(source: str, facts: dict[str, Any]) -> None:
+    assert holds(source, facts=facts)[0]
+
+
 def test_a_condition_that_speaks_of_null_sees_it() -> None:
     assert holds("json.error != null", facts={"json": {"error": None}}) == (False, "")
     assert holds("json.error != null", facts={"json": {"error": "x"}})[0]
