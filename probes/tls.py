@@ -85,7 +85,7 @@ class Contexts:
         path = trust.ca_file or self._system
         try:
             stamps: tuple[tuple[int, int], ...] = (_stamp(path) if path and trust.verify else (0, 0),)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable("ca_file", path, error) from None
         if trust.client_cert:
             stamps += _client_stamps(trust)
@@ -243,7 +243,7 @@ def _client_stamps(trust: Trust) -> tuple[tuple[int, int], ...]:
     for name, file in (("client_cert_file", trust.client_cert), ("client_key_file", trust.client_key)):
         try:
             stamps.append(_stamp(file) if file else (0, 0))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable(name, file, error) from None
     return tuple(stamps)
 
@@ -261,7 +261,7 @@ def _make(trust: Trust, path: str) -> ssl.SSLContext:
             context.load_verify_locations(cadata=Path(trust.ca_file).read_text(encoding="ascii", errors="replace"))
         else:
             context.load_default_certs()
-    except OSError as error:  # ssl.SSLError is one: a file that is not PEM
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError: a file that is not PEM; an empty one is not
         raise _unusable("ca_file", path, error) from None
     if trust.client_cert:
         try:
@@ -274,10 +274,10 @@ def _make(trust: Trust, path: str) -> ssl.SSLContext:
     return context
 
 
-def _unusable(name: str, path: str, error: OSError) -> TroubleError:
-    if not isinstance(error, ssl.SSLError):
+def _unusable(name: str, path: str, error: OSError | ValueError) -> TroubleError:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         text = error.strerror
-    elif "MISMATCH" in (error.reason or ""):
+    elif "MISMATCH" in (getattr(error, "reason", None) or ""):
         text = "the key is not that of the certificate"
     elif name == "ca_file":
         text = "it holds no certificates in PEM"
@@ -305,6 +305,8 @@ def _evidence(failure: Failure, certificate: PeerCertificate) -> str:
         now = datetime.now(UTC)
         if certificate.not_before > now:
             return f" (valid from {utc_text(certificate.not_before)})"
+        if certificate.chain_not_after > now:
+            return " (an authority's own, which the peer did not send)"
         return f" (on {utc_text(certificate.chain_not_after)})"
     if failure is Failure.TLS_NAME:
         more = ", …" if len(certificate.names) > 3 else ""

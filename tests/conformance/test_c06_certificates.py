@@ -1,9 +1,15 @@
 """C6. Self-signed: down without the CA, up with it. Expired: with its date. Wrong name: named so."""
 
+import datetime
+import ipaddress
 import ssl
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from probes.model import Failure
 from tests.probes.http_servers import WELL_PAST, Authority, check, check_tls, reply, serve
@@ -121,3 +127,49 @@ async def test_c6_a_file_of_authorities_that_cannot_be_used_is_our_own_trouble(k
         found = await probe(kind, server, ca_file=file)
     assert found.failure is Failure.INTERNAL
     assert str(file) in found.message
+
+
+def signed(name, issuer, key, signer, ends, *extensions):
+    def named(text):
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    begins = WELL_PAST - datetime.timedelta(days=90)
+    builder = x509.CertificateBuilder(named(issuer), named(name), key.public_key(), 7, begins, ends)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def below_an_expired_root(folder):
+    """Return a context whose own certificate is in order, and the file of its root, which has expired."""
+    key, root_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
+    own = signed("may-chu", "goc", key, root_key, ends, here)
+    plain = serialization.NoEncryption()
+    own += key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "own.pem").write_bytes(own)
+    authority = x509.BasicConstraints(ca=True, path_length=None)
+    (folder / "root.pem").write_bytes(signed("goc", "goc", root_key, root_key, WELL_PAST, authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    return context, folder / "root.pem"
+
+
+@KINDS
+async def test_c6_an_expired_authority_that_was_not_sent_gives_no_date_of_another(kind, tmp_path):
+    context, root = below_an_expired_root(tmp_path)
+    async with serve(reply(200), context) as server:
+        found = await probe(kind, server, ca_file=root)
+    assert found.failure is Failure.TLS_EXPIRED
+    assert found.message == "certificate has expired (an authority's own, which the peer did not send)"
+
+
+@KINDS
+@pytest.mark.parametrize("content", ["", "no PEM at all\n"])
+async def test_c6_a_file_without_authorities_says_nothing_of_the_peer(kind, content, tmp_path, authority):
+    (tmp_path / "ca.pem").write_text(content)
+    async with serve(reply(200), authority.server()) as server:
+        found = await probe(kind, server, ca_file=tmp_path / "ca.pem")
+    assert found.failure is Failure.INTERNAL
+    assert found.message == f"ca_file {tmp_path / 'ca.pem'} cannot be used: it holds no certificates in PEM"
