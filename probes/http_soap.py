@@ -1,5 +1,8 @@
 """A SOAP fault inside an answer that HTTP calls fine (SOAP 1.1, section 4.4; SOAP 1.2 part 1, section 5.4).
 
+What the answer calls itself does not matter: gateways send faults as `text/plain`, as `text/html` and without a type.
+Only an envelope at the root of the document, or of the first part of one with attachments (RFC 2387), is looked into.
+
 The body comes from an adversary: a document type declaration ends the reading (SOAP forbids one, and entities live
 there), text is bounded, and what cannot be parsed is not a fault.
 """
@@ -10,9 +13,8 @@ from typing import Any
 from xml.parsers import expat
 
 from probes.failures import plain_line
-
-MEDIA_TYPES = frozenset({"text/xml", "application/xml", "application/soap+xml"})
-"""Content types of an answer that is looked at."""
+from probes.http_body import media_type
+from probes.multipart import MultipartError, parts_of
 
 _SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 _SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
@@ -25,10 +27,15 @@ class _DoneError(Exception):
     """Enough has been read."""
 
 
-def fault_in(body: bytes) -> str | None:
+def fault_in(body: bytes, content_type: str) -> str | None:
     """Return `code: reason` of the fault in a SOAP envelope, None when there is no fault (or no envelope)."""
     if b"Fault" not in body and b"\0" not in body[:64]:  # UTF-16 has a zero in every other byte
         return None
+    if media_type(content_type) == "multipart/related":
+        try:
+            body = parts_of(body, content_type)[0].content
+        except MultipartError:
+            return None
     reader = _Reader()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartDoctypeDeclHandler = reader.refuse
@@ -36,7 +43,7 @@ def fault_in(body: bytes) -> str | None:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(body, True)
+        parser.Parse(body.lstrip(), True)
     except _DoneError:
         pass
     except (expat.ExpatError, ValueError, LookupError):  # not XML, or in an encoding that does not exist

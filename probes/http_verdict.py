@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probes.failures import TroubleError, plain_line
-from probes.http_body import media_type
 from probes.http_facts import HttpFacts
-from probes.http_soap import MEDIA_TYPES, fault_in
+from probes.http_soap import fault_in
 from probes.http_visit import Visit
 from probes.model import Failure, Resources
 
@@ -72,7 +71,7 @@ def _soap_fault(visit: Visit) -> str | None:
     exchange, head = visit.exchange, visit.head
     if exchange is None or head is None or not exchange.content:
         return None
-    return fault_in(exchange.content) if media_type(head.first("content-type")) in MEDIA_TYPES else None
+    return fault_in(exchange.content, head.first("content-type"))
 
 
 async def _against_schema(schema: JsonSchema, visit: Visit, resources: Resources) -> TroubleError | None:

@@ -23,6 +23,14 @@ XML = "Content-Type: text/xml; charset=utf-8"
         (SOAP_11, XML, "soap:Server: Cơ sở dữ liệu không phản hồi"),
         (SOAP_12, "Content-Type: application/soap+xml", "e:Receiver: Quá hạn"),
         (SOAP_12, "Content-Type: Application/XML", "e:Receiver: Quá hạn"),
+        (SOAP_12, "Content-Type: text/plain", "e:Receiver: Quá hạn"),
+        (SOAP_11, "Content-Type: text/html", "soap:Server: Cơ sở dữ liệu không phản hồi"),
+        (f"\r\n{SOAP_11}", "X-No: type", "soap:Server: Cơ sở dữ liệu không phản hồi"),
+        (
+            f"--b\r\nContent-Type: application/xop+xml\r\n\r\n{SOAP_12}\r\n--b--\r\n",
+            'Content-Type: multipart/related; type="application/xop+xml"; boundary=b',
+            "e:Receiver: Quá hạn",
+        ),
     ],
 )
 async def test_c13_a_fault_inside_a_200_is_down(body, content_type, fault):
@@ -43,7 +51,9 @@ async def test_c13_a_fault_in_utf_16_is_a_fault():
     ("body", "content_type"),
     [
         (FINE, XML),
-        (SOAP_11, "Content-Type: text/html"),
+        (f"<html><pre>{SOAP_12}</pre></html>", "Content-Type: text/html"),
+        (SOAP_12, "Content-Type: multipart/related"),
+        (SOAP_12, 'Content-Type: multipart/related; boundary="b"'),
         (SOAP_11.replace("soap/envelope", "other"), XML),
         (f"<log>{SOAP_12}</log>", XML),
         (SOAP_11[:60], XML),
