@@ -32,6 +32,9 @@ SHOWN_PATTERN, SHOWN_TEXT = 80, 160
 _LAST_REPLY_LINE = re.compile(rb"[2-5][0-9][0-9](?: |\r?\Z)")
 """Ends a reply of SMTP, FTP or NNTP: three digits without a hyphen after them (RFC 5321, section 4.2.1)."""
 
+_REPLY_GOES_ON = re.compile(rb"[2-5][0-9][0-9]-")
+"""A line of such a reply that others follow."""
+
 
 @lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
@@ -110,6 +113,7 @@ class Dialogue:
         self._start_tls = start_tls
         self._buffer = b""
         self._sent: list[str] = []
+        self._reply = b""  # code of the reply that the last match stood in, while its last line is still to come
         self.banner = ""
         self.matched: list[str] = []
 
@@ -145,9 +149,14 @@ class Dialogue:
                 read += raw + b"\n"
                 lines += 1
                 if found(text):
+                    self._reply = raw[:3] if _REPLY_GOES_ON.match(raw) else b""
                     self.matched.append(text)
                     return
-                if _LAST_REPLY_LINE.match(raw) or lines >= STEP_LIMIT_LINES or len(read) >= STEP_LIMIT_BYTES:
+                is_last = _LAST_REPLY_LINE.match(raw) is not None
+                if is_last and raw[:3] == self._reply:
+                    self._reply = b""
+                    read.clear()
+                elif is_last or lines >= STEP_LIMIT_LINES or len(read) >= STEP_LIMIT_BYTES:
                     raise self._mismatch(pattern, bytes(read))
             # A prompt ends in no line feed. What comes of its line after it has matched is read as the next one.
             if self._buffer and found(_text(self._buffer)):

@@ -17,9 +17,11 @@ Without a dialogue the check is up as soon as the connection stands (and TLS, wi
 and CEL); a prompt without a line feed counts as well. It is not met, and the check is down (`protocol`) with what
 was read, when a reply of the form that SMTP, FTP and NNTP share (three digits, then a space; RFC 5321, section
 4.2.1) is complete, when the peer closes after saying something, when 64 KiB or 1000 lines were read, or when the
-time is up. A peer that closes without a word is `connection_closed`; one that says nothing, `timeout`. `send`
-sends a text, with CR LF after it unless it ends in a line feed. `starttls` begins TLS; text that came before it
-and was not asked for is a `protocol` failure, because somebody may have put it there (CVE-2011-0411).
+time is up. What follows a match in the same reply (`250-STARTTLS`, then more lines up to `250 …`) is passed over by
+the next `expect`, unless that finds its expression there. A peer that closes without a word is `connection_closed`;
+one that says nothing, `timeout`. `send` sends a text, with CR LF after it unless it ends in a line feed. `starttls`
+begins TLS; text that came before it and was not asked for is a `protocol` failure, because somebody may have put it
+there (CVE-2011-0411).
 
 **Addresses.** Of a name with several addresses the first that accepts is used, in the order of RFC 6724; to
 watch each of them, write a check for each number.
