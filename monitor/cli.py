@@ -7,6 +7,7 @@ Each command imports what it needs when it runs: `thongsuot probe` must answer w
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -29,7 +30,10 @@ app.add_typer(db_app, name="db")
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. It speaks Vietnamese and JSON (RFC 8259, section 8.1): UTF-8, whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     app()
 
 

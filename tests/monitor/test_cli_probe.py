@@ -137,6 +137,13 @@ async def test_a_wrong_parameter_is_told_in_one_line(parameter: str, reason: str
     assert err.count("\n") == 1
 
 
+async def test_what_is_said_is_utf_8_whatever_the_locale_says(url: str) -> None:
+    environ = {**ENGLISH, "PYTHONIOENCODING": "latin-1"}
+    status, out, _ = await told("http", url, "-p", "status=204", "--language", "vi", environ=environ)
+    assert status == 1
+    assert "✖ MẤT KẾT NỐI" in out
+
+
 async def test_a_condition_need_not_be_yaml(url: str) -> None:
     for condition in ("!(json.status == 'UP')", "'a: b' != json.status", '"x" in ["x"]'):
         status, out, _ = await told("http", url, "-p", f"down_when={condition}", "--json")
