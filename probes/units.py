@@ -101,28 +101,38 @@ def parse_share(text: str) -> float:
     return ratio
 
 
+def _refuse_truth(value: Any) -> None:
+    if isinstance(value, bool):  # to Python true is 1
+        message = f"{str(value).lower()} is not an amount"
+        raise ValueError(message)
+
+
 def _duration(value: Any) -> Any:
+    _refuse_truth(value)
     if isinstance(value, str):
         return parse_duration(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float):
         message = f"{value!r} has no unit: write a duration such as {value}s"
         raise ValueError(message)
     return value
 
 
 def _size(value: Any) -> Any:
+    _refuse_truth(value)
     return parse_size(value) if isinstance(value, str) else value
 
 
 def _rate(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    _refuse_truth(value)
+    if isinstance(value, int | float):
         message = f"{value!r} has no unit: write a rate such as {value}Mbit/s"
         raise ValueError(message)
     return parse_rate(value) if isinstance(value, str) else value
 
 
 def _share(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    _refuse_truth(value)
+    if isinstance(value, int | float):
         return parse_share(repr(value))
     return parse_share(value) if isinstance(value, str) else value
 

@@ -68,3 +68,9 @@ def test_a_bare_number_is_taken_where_it_cannot_be_mistaken(kind: type, value: o
 @given(st.integers(0, 10**9))
 def test_a_duration_is_exact_to_the_microsecond(us: int) -> None:
     assert round(parse_duration(f"{us}us") * 1e6) == us
+
+
+@pytest.mark.parametrize("kind", [Size, Duration, Rate, Share])
+def test_yes_is_no_amount(kind: type) -> None:
+    with pytest.raises(ValidationError, match="true is not an amount"):
+        TypeAdapter(kind).validate_python(True)
