@@ -152,6 +152,10 @@ def compile_condition(source: str, probe: Probe[Any]) -> Condition:
 def _compile(source: str, probe: Probe[Any]) -> tuple[Any, str, tuple[str, ...], tuple[str, ...]]:
     """Return the program, the text without its literals, the paths in it, and the declared names that it looks at."""
     declared = declared_names(probe)
+    if "headers" in declared:  # their names have no case (RFC 9110, section 5.1), and are in lower case there
+        source = _STRING_LITERAL.sub(
+            lambda literal: literal[0].lower() if _names_a_header(source, literal) else literal[0], source
+        )
     environment = cel.NewEnv(variables={name: _CEL_TYPES[kind] for name, kind in declared.items()})
     try:
         program = environment.compile(source)
@@ -183,6 +187,11 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def _is_index(source: str, literal: re.Match[str]) -> bool:
     return source[: literal.start()].rstrip().endswith("[")
+
+
+def _names_a_header(source: str, literal: re.Match[str]) -> bool:
+    before, after = source[: literal.start()].rstrip(), source[literal.end() :]
+    return re.search(r"\bheaders\s*\[\Z", before) is not None or re.match(r"\s+in\s+headers\b", after) is not None
 
 
 def _value_of(name: str, measurement: Measurement, duration_s: float) -> Any:

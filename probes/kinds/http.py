@@ -18,7 +18,8 @@ Phases add up over redirects: `resolve`, `connect`, `tls`, `first_byte` (from th
 the answer), `transfer`. Certificate dates are the earliest end of a validity in the verified chain.
 
 `body` is decoded as its byte order mark or its Content-Type says, UTF-8 otherwise; what is no character becomes
-U+FFFD. The content codings gzip and deflate are undone; none is asked for unless `headers` says so.
+U+FFFD. The content codings gzip and deflate are undone; none is asked for unless `headers` says so. In conditions
+`headers` is the answer's header; the case of a name in it makes no difference.
 
 **Token.** With `oauth2` a token is asked for first, in the phase `token`, kept until near its end and shared by all
 checks with the same credentials. Trouble with it is `auth_token`; a service that refuses a new one, `auth_rejected`:

@@ -113,6 +113,20 @@ def test_nothing_hides_behind_a_nul(source: str, facts: dict[str, Any]) -> None:
     assert holds(source, facts=facts)[0]
 
 
+@pytest.mark.parametrize(
+    "source", ["headers['X-Node'] == 'B'", 'headers[ "x-NODE" ] == "B"', "'X-Node' in headers", "size(headers) == 1"]
+)
+def test_the_name_of_a_header_has_no_case(source: str) -> None:
+    failed, message = holds(source, facts={"headers": {"x-node": "B"}})
+    assert failed
+    assert message.startswith(source)
+
+
+def test_only_the_name_of_a_header_has_no_case() -> None:
+    assert not holds("body.contains('headers[\"X\"]')", facts={"body": 'headers["x"]'})[0]
+    assert not holds("headers['x-node'] == 'B'", facts={"headers": {"x-node": "b"}})[0]
+
+
 def test_a_condition_that_speaks_of_null_sees_it() -> None:
     assert holds("json.error != null", facts={"json": {"error": None}}) == (False, "")
     assert holds("json.error != null", facts={"json": {"error": "x"}})[0]
