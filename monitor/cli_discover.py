@@ -102,8 +102,8 @@ def _ports(options: Mapping[str, Any]) -> Sequence[int]:
 
     _refuse({key: value for key, value in options.items() if key != "ports"})
     ports = options.get("ports", PORTS)
-    ports = [ports] if isinstance(ports, int) else list(ports)
-    if not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
+    ports = ports if isinstance(ports, list | tuple) else [ports]
+    if not all(type(port) is int and 0 < port < 65536 for port in ports):
         raise WrongUseError("ports are numbers: write -p ports=[80,443]")
     return ports
 

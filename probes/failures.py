@@ -185,7 +185,8 @@ def _tls(error: ssl.SSLError, _phase: str) -> tuple[Failure, str]:
     # An SSLError's errno is OpenSSL's own number, not the system's: it must not reach the errno table.
     # One that was not raised by OpenSSL (asyncio, uvloop) has no reason.
     reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
-    return Failure.TLS_HANDSHAKE, f"TLS failed: {reason or 'no reason given'}"
+    hint = " (what the peer said is not TLS)" if reason == "wrong version number" else ""
+    return Failure.TLS_HANDSHAKE, f"TLS failed: {reason or 'no reason given'}{hint}"
 
 
 def _getaddrinfo(error: socket.gaierror, _phase: str) -> tuple[Failure, str]:

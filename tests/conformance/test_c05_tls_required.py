@@ -77,7 +77,7 @@ async def test_c5_what_is_not_tls_at_all_is_a_failure_of_the_handshake():
     async with serve(reply(400, b"plain"), reads=False) as server:
         found = await check(server.url.replace("http:", "https:"))
     assert found.failure is Failure.TLS_HANDSHAKE
-    assert "wrong version number" in found.message
+    assert found.message == "TLS failed: wrong version number (what the peer said is not TLS)"
 
 
 async def test_c5_plain_http_to_a_tls_port_is_not_http(authority):

@@ -386,6 +386,7 @@ async def test_the_command_line_prints_yaml_or_json_and_says_how_it_went():
         (("url", "ftp://x/"), 2, "neither http nor https"),
         (("url", "{nobody}", "a=1"), 2, "no parameter 'a'"),
         (("host", "127.0.0.1", "ports=[x]"), 2, "ports are numbers"),
+        (("host", "127.0.0.1", "ports="), 2, "ports are numbers"),
         (("xroad", "{nobody}"), 2, "client="),
         (("snmp", "127.0.0.1"), 2, "community"),
         (("openapi", "/no/such/file"), 2, "neither a URL nor a file"),
