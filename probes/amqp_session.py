@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probes import amqp_wire as wire
@@ -39,15 +39,13 @@ class Session:
     password: str = field(repr=False)
     properties: dict[str, str] = field(default_factory=dict)
     _intake: Intake = field(init=False)
+    _mechanisms: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self._intake = Intake(self.stream, self.ctx, SESSION_LIMIT_BYTES)
 
-    async def login(self, user: str) -> None:
-        """Log in by SASL PLAIN (RFC 4616), in the phase `login`.
-
-        Raises TroubleError, `auth_rejected` when the broker does not take user or password.
-        """
+    async def greet(self) -> None:
+        """Hear what the broker says of itself and how it lets in, in the phase `login`. Raises TroubleError."""
         self.ctx.phases.begin("login")
         await self.stream.send(wire.HEADER)
         start = wire.read_start(await self._expect(Method.CONNECTION_START))
@@ -55,8 +53,15 @@ class Session:
             value = start.properties.get(name)
             if isinstance(value, str):
                 self.properties[name] = words(value.encode(), (self.password,), 100)
-        if "PLAIN" not in start.mechanisms:
-            offered = words(" ".join(start.mechanisms).encode(), (), 100) or "none"
+        self._mechanisms = start.mechanisms
+
+    async def login(self, user: str) -> None:
+        """Log in by SASL PLAIN (RFC 4616), in the same phase, after `greet`.
+
+        Raises TroubleError, `auth_rejected` when the broker does not take user or password.
+        """
+        if "PLAIN" not in self._mechanisms:
+            offered = words(" ".join(self._mechanisms).encode(), (), 100) or "none"
             raise TroubleError(Failure.PROTOCOL, f"the broker offers no way to log in that is known: {offered}")
         response = f"\0{user}\0{self.password}".encode()
         await self.stream.send(wire.start_ok(_ABOUT, "PLAIN", response))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from probes.failures import TroubleError
 from probes.model import Context, Failure
+from probes.stream_intake import Intake
 from probes.stream_kind import words
-from probes.tcp_stream import TcpStream
+from probes.tcp_stream import TcpStream, last_moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from asyncssh import SFTPClient, SFTPName, SSHClientConnection, SSHKey
 
 ENTRIES_LIMIT = 20_000
+GREETING_LIMIT_BYTES = 16 * 1024
 _PORT = 22
 _CLOSE_S = 0.5
 _KEY_SORTS = (
@@ -119,6 +121,26 @@ class Session:
         self._known: set[SSHKey] = set()
         self.host_key = ""
         self.software = ""
+
+    async def greet(self) -> None:
+        """Wait for what the server says it is, in the phase `greeting` (RFC 4253, section 4.2).
+
+        Raises TroubleError (`protocol`) when it is no server of SSH 2.
+        """
+        self._ctx.phases.begin("greeting")
+        intake = Intake(self._stream, self._ctx, GREETING_LIMIT_BYTES)
+        await self._stream.send(b"SSH-2.0-thongsuot\r\n")
+        line = b""
+        while not line.startswith(b"SSH-"):  # lines before it are for people
+            try:
+                # A server that has said something else is not silent: that must be said before time is up.
+                async with asyncio.timeout_at(last_moment(self._ctx) if line else None):
+                    line = await intake.line()
+            except TimeoutError:
+                break
+        if not line.startswith((b"SSH-2.0-", b"SSH-1.99-")):
+            raise TroubleError(Failure.PROTOCOL, f"this is not SSH 2: '{words(line, (), 100)}'")
+        self.software = words(line, (), 100)
 
     async def open(self) -> SFTPClient:
         """Shake hands and log in, in the phases `handshake` and `login`, and begin SFTP, in `open`.

@@ -50,10 +50,13 @@ class XroadParams(HttpAccess):
     url: PlainUrl = Field(
         description="The security server (in the mode configuration the source of it), an http or https URL."
     )
-    mode: Mode = Field("service", description="What to look at.")
     client: Client | None = Field(None, description="In whose name: INSTANCE/CLASS/MEMBER/SUBSYSTEM.")
     service: Service | None = Field(
         None, description="What is watched: INSTANCE/CLASS/MEMBER/SUBSYSTEM, and /SERVICE/VERSION below it."
+    )
+    mode: Mode = Field(
+        default_factory=lambda given: "service" if given.get("client") or given.get("service") else "health",
+        description="What to look at: service where a client or a service is named, else health.",
     )
     protocol: Literal["soap", "rest"] = Field("soap", description="Which services: those of SOAP, or those of REST.")
     access: bool = Field(

@@ -16,6 +16,10 @@ section 2.2.4). With `queue`, the broker is asked for it passively: nothing is m
 are those that are ready, not those that a consumer has taken and not yet acknowledged: it is the lag of whoever reads
 the queue.
 
+**Without `username`** nobody logs in: the check is up once the broker has offered it, and `login_s` ends there. It is
+reachable then, and speaks AMQP; whether it serves anybody is not known. Brokers log such a visit as a client that broke
+off.
+
 **Down** it is, beside trouble with name, connection and TLS, when user or password are not taken (`auth_rejected`);
 when there is no such virtual host or queue, or we may not see it (`query_failed` with the broker's code and words,
 such as `404: NOT_FOUND - no queue 'x' in vhost '/'`); when there are more messages or fewer consumers than allowed
@@ -49,7 +53,6 @@ from probes.tls import CERT_FACTS
 class AmqpParams(ClearParams):
     """Parameters of a visit to a broker."""
 
-    username: str = Field(min_length=1, max_length=255, description="as whom to log in")
     vhost: str = Field("/", description="virtual host")
     queue: str = Field("", description="the queue to look at")
     messages_max: int | None = Field(None, ge=0, description="beyond that many ready messages the check is down")
@@ -64,6 +67,8 @@ class AmqpParams(ClearParams):
 
     @model_validator(mode="after")
     def _has_a_queue_to_judge(self) -> AmqpParams:
+        if not self.username and (self.queue or self.vhost != "/" or self.password.get_secret_value()):
+            raise ValueError("password, vhost and queue are for those who log in: name username")
         if not self.queue and (self.messages_max, self.consumers_min) != (None, None):
             raise ValueError("messages_max and consumers_min are of a queue: name it")
         return self
@@ -78,6 +83,9 @@ async def run(params: AmqpParams, ctx: Context) -> Measurement:
         try:
             if params.tls:
                 await lift(stream, params, ctx, finding)
+            await session.greet()
+            if not params.username:
+                return
             await session.login(params.username)
             await session.open(params.vhost)
             depth = await session.depth(params.queue) if params.queue else None

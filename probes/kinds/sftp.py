@@ -18,6 +18,9 @@ several keys shows the one that both sides like best, Ed25519 before ECDSA and R
 
 **Login** is by `password` or by `key_file`. Keys and agents of the account that the monitor runs as are never used.
 
+**Without `username`** nobody logs in and no key is looked at: the check is up once the server has greeted as SSH does
+(RFC 4253, section 4.2), in the phase `greeting`, which is all that `ssh` being reachable means.
+
 **Path.** The files of a directory (not those below it) whose names fit `pattern`, or one file: how many, how large
 together, and how old the newest one is by its time of change and this agent's clock. Older than `max_age`, or no file
 at all, is `stale`. At most 20,000 entries are looked at. No file is opened.
@@ -68,7 +71,7 @@ class SftpParams(Params):
     """Parameters of a visit to an SFTP server."""
 
     address: Address = Field(description="host:port; an IPv6 address in brackets")
-    username: str = Field(min_length=1, max_length=255, description="as whom to log in")
+    username: str = Field("", max_length=255, description="as whom to log in; without it, nobody logs in")
     password: SecretStr = Field(SecretStr(""), max_length=1024, description="its password, as a reference")
     key_file: str = Field("", description="file of the private key to log in with instead")
     key_passphrase: SecretStr = Field(SecretStr(""), max_length=1024, description="that key's, as a reference")
@@ -83,6 +86,12 @@ class SftpParams(Params):
 
     @model_validator(mode="after")
     def _fits_together(self) -> SftpParams:
+        if not self.username:
+            of_login = {name for name in self.model_fields_set if getattr(self, name)} - {"address", "ip_version"}
+            if of_login - {"verify"}:
+                message = f"{min(of_login - {'verify'})} is for those who log in: name username"
+                raise ValueError(message)
+            return self
         if bool(self.password.get_secret_value()) == bool(self.key_file):
             raise ValueError("log in by password or by key_file, one of the two")
         if self.verify and not self.host_keys and not self.known_hosts_file:
@@ -115,6 +124,9 @@ async def run(params: SftpParams, ctx: Context) -> Measurement:
         stream = await connect(addresses, params.address.port, ctx)
         session = Session(stream, params.login, ctx)
         try:
+            if not params.username:
+                await session.greet()
+                return
             client = await session.open()
             listing = await session.look(client, params.path, params.pattern) if params.path else None
             ctx.phases.end()
@@ -154,6 +166,7 @@ PROBE = Probe(
     samples={
         "resolve_s": "time of the name lookup, in seconds",
         "connect_s": "time of connecting, in seconds",
+        "greeting_s": "time until the server greeted, in seconds; only without username",
         "handshake_s": "from the connection to the server's key, in seconds",
         "login_s": "from the server's key to being let in, in seconds",
         "open_s": "time of beginning SFTP, in seconds",

@@ -29,7 +29,8 @@ with what it imports from its own origin (20 documents, 3 deep, 4 MiB each; no d
 `port` or `operation` that it no longer declares is down (`protocol`), by name; an address in it that is not the one
 asked is degraded (`condition`), since clients that are made from it go elsewhere: `wsdl_address` says which one it
 should be, or `any`. A description that is not that of the last run makes `wsdl_changed` 1 and stands in the message.
-Without `envelope`, `envelope_file` and `namespace` nothing is called: the WSDL alone is looked at.
+Without `envelope`, `envelope_file` and `namespace` nothing is called: the WSDL alone is looked at, which then need not
+be asked for.
 
 **Who asks.** `security` adds a WS-Security UsernameToken (OASIS, UsernameToken Profile 1.1) with a digest of the
 password, a nonce and the time, made anew for each call; a service that turns it down is `auth_rejected`. Of a user
@@ -110,7 +111,9 @@ class SoapParams(HttpAccess):
     soap_action: str | None = Field(None, max_length=1000, description="SOAPAction; empty by default.")
     security: Security | None = Field(None, description="Who asks, by WS-Security.")
     fault_expected: bool = Field(False, description="Whether a fault is what should come.")
-    wsdl: bool | PlainUrl = Field(False, description="Whether to look at the WSDL too, or where it is.")
+    wsdl: bool | PlainUrl | None = Field(
+        None, description="Whether to look at the WSDL, or where it is; by default where nothing is called."
+    )
     service: str = Field("", max_length=200, description="The service that the WSDL has to declare.")
     port: str = Field("", max_length=200, description="The port that it has to declare.")
     wsdl_address: str = Field(
@@ -157,9 +160,10 @@ class SoapParams(HttpAccess):
         return None
 
     def _description(self) -> tuple[Request, Rules] | None:
-        if self.wsdl is False:
+        wsdl = self._template is None if self.wsdl is None else self.wsdl
+        if wsdl is False:
             return None
-        url = str(web_url(self.url).with_query("wsdl")) if self.wsdl is True else str(self.wsdl)
+        url = str(web_url(self.url).with_query("wsdl")) if wsdl is True else str(wsdl)
         request, rules = self.request(url), self.rules(self.body_limit)
         if origin_of(web_url(url)) != origin_of(web_url(self.url)):
             # Credentials are for the service's own origin.
@@ -341,8 +345,7 @@ async def _look_at_wsdl(
         found["wsdl_changed"] = int(before != description.digest)
         if before != description.digest:
             news = f"the WSDL has changed ({before} → {description.digest})"
-    operation = params.operation if params.wsdl else ""
-    check(description, params.service, params.port, operation)
+    check(description, params.service, params.port, params.operation)
     if params.wsdl_address == "any":
         return news, ""
     expected = params.wsdl_address or params.url

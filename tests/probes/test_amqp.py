@@ -164,7 +164,7 @@ def test_it_works_on_uvloop_many_at_once(rabbit):
     ("parameters", "reason"),
     [
         ({"username": "a", "password": "b"}, "the password can be read on its way"),
-        ({"tls": True}, "username"),
+        ({"tls": True, "queue": "q"}, "name username"),
         ({"username": "a", "tls": True, "messages_max": 1}, "name it"),
         ({"username": "a", "tls": True, "queue": "ữ" * 200}, "at most 255 bytes"),
     ],

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from probes import amqp_wire as wire
 from probes.failures import TroubleError
@@ -115,3 +116,17 @@ def test_whatever_a_broker_sends_is_read_or_is_trouble(data):
 
 def test_the_password_is_not_shown():
     assert "hunter2" not in repr(AmqpParams(address="h:1", **LOGIN))
+
+
+async def test_without_a_user_it_is_up_once_the_broker_offers_a_login():
+    async with serve(answering(start(mechanisms=b"EXTERNAL"))) as port:
+        found = await measure("amqp", f"127.0.0.1:{port}")
+    assert (found.failure, found.message) == (None, "")
+    assert found.samples["login_s"] > 0
+    assert "open_s" not in found.samples
+
+
+@pytest.mark.parametrize("given", [{"queue": "q"}, {"vhost": "v"}, {"password": "x"}])
+def test_what_is_for_those_who_log_in_needs_a_user(given):
+    with pytest.raises(ValidationError, match="name username"):
+        AmqpParams(address="127.0.0.1:5672", **given)

@@ -190,3 +190,32 @@ def test_wrong_parameters_say_what_is_wrong(parameters, reason):
 def test_the_password_is_not_shown():
     params = SftpParams(address="h:22", **{**ANYBODY, "password": "hunter2"})
     assert "hunter2" not in repr(params) + repr(params.login)
+
+
+async def test_without_a_user_it_is_the_servers_greeting_that_counts(sshd):
+    found = await measure("sftp", f"{sshd.host}:{sshd.port}")
+    assert (found.failure, found.message) == (None, "")
+    assert found.samples["greeting_s"] > 0
+    assert found.facts["software"].startswith("SSH-2.0-OpenSSH_")
+
+
+@pytest.mark.parametrize(
+    ("said", "failure", "message"),
+    [
+        (b"welcome\r\nSSH-1.99-old\n", None, ""),
+        (b"SSH-1.5-older\r\n", Failure.PROTOCOL, "this is not SSH 2: 'SSH-1.5-older'"),
+        (b"220 mail.example.vn ESMTP\r\n", Failure.PROTOCOL, "this is not SSH 2: '220 mail.example.vn ESMTP'"),
+        (b"x" * 20_000, Failure.PROTOCOL, "the server's line has more than 4096 bytes"),
+        (b"", Failure.CONNECTION_CLOSED, "the server closed the connection in greeting"),
+    ],
+)
+async def test_greetings_without_a_user(said, failure, message):
+    async with serve(saying(said, then_close=not said)) as port:
+        found = await measure("sftp", f"127.0.0.1:{port}", timeout_s=1.0)
+    assert (found.failure, found.message) == (failure, message)
+
+
+@pytest.mark.parametrize("name", ["password", "key_file", "path", "known_hosts_file"])
+def test_what_is_for_those_who_log_in_needs_a_user(name):
+    with pytest.raises(ValidationError, match=f"{name} is for those who log in: name username"):
+        SftpParams(address="127.0.0.1:22", **{name: "x"})

@@ -180,6 +180,16 @@ async def test_a_given_envelope_is_sent_as_it_is_and_decides_the_version(tmp_pat
 # --- the description
 
 
+async def test_without_a_call_it_is_the_wsdl_that_is_looked_at():
+    async with serve(dan_cu) as server:
+        found = await check(server.url)
+        gone = await check(server.url, operation="Xoa")
+    assert (found.failure, found.message) == (None, "")
+    assert {request.target for request in server.requests} == {"/?wsdl"}
+    assert found.samples["wsdl_operations"] == 2
+    assert gone.failure is Failure.PROTOCOL
+
+
 async def test_what_the_wsdl_no_longer_declares_is_down_by_name():
     async with serve(dan_cu) as server:
         fine = await check(server.url, wsdl=True, operation="Find", service="DanCuService", port="DanCuPort")
@@ -285,8 +295,8 @@ async def test_a_wsdl_that_is_not_there_is_down():
 @pytest.mark.parametrize(
     "params",
     [
-        {},
-        {"operation": "x"},
+        {"wsdl": False},
+        {"operation": "x", "wsdl": False},
         {"namespace": "urn:x"},
         {"namespace": "urn:x", "operation": "a b"},
         {"envelope": "<a/>"},
