@@ -34,8 +34,9 @@ is there and not open to the client; one that is gone is `query_failed`. `listed
     - {probe: xroad, url: "https://10.0.0.5", mode: operational, client: VN/GOV/BTC/THUE, servers: [VN/GOV/BTC/ss1],
        service: VN/GOV/BCA/DANCU, down_when: ["success_ratio < 0.5"], degraded_when: ["beyond_p95_s > 2.0"]}
 
-- `health` (also where neither client nor service is named): the port that a load balancer asks; anything but 200 is down (`http_status`) with what the server says, such
-  as that its authentication key has no valid OCSP response, or maintenance.
+- `health` (also where neither client nor service is named): the port that a load balancer asks; anything but 200 is
+  down (`http_status`) with what the server says, such as that its authentication key has no valid OCSP response, or
+  maintenance.
 - `clients`: `listClients`; an `expected` member or subsystem that is not registered is down (`query_failed`), by name.
 - `configuration`: the signed directory of global configuration (PR-GCONF); once its `Expire-date` has passed, no server
   can work with it: down (`stale`). Its signature is not verified here: servers do that themselves.
