@@ -75,10 +75,12 @@ async def _once(job: Job, request: Request) -> int:
         _print_json(seen.result, request)
     else:
         from monitor.explain import Style, explain
+        from probes.secrecy import secrets_in, without_secrets
 
+        secrets = secrets_in(job.params)
         style = Style(request.language or language_of_environment(), _has_colours())
         for line in explain(request.kind, request.address, job, seen, style):
-            say(line)
+            say(without_secrets(line, secrets))  # what came may repeat what was sent
     return STATUS_OF[seen.result.state]
 
 

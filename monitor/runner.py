@@ -18,6 +18,7 @@ from alerts.outcome import judge
 from monitor.jobs import Job
 from monitor.logs import log_error
 from probes.model import Context, Failure, Measurement, Resources
+from probes.secrecy import secrets_in, without_secrets
 
 Deliver = Callable[[Result], Awaitable[None]]
 
@@ -73,6 +74,8 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     finally:
         deadline.lift()
     state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
+    if message:
+        message = without_secrets(message, secrets_in(job.params))
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}
     result = Result(job.id, agent, at_ms, round(duration_s, 6), state, failure, message, samples)
     return Observation(result, measurement, tuple(context.phases.samples), context.peer)

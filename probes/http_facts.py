@@ -14,6 +14,7 @@ from probes.http_exchange import Head
 from probes.http_request import shown
 from probes.http_visit import Visit
 from probes.ocsp import OCSP_FACTS, Revocation
+from probes.secrecy import without_secrets
 
 FACTS: Mapping[str, str] = MappingProxyType(
     {
@@ -113,24 +114,6 @@ class HttpFacts(Mapping[str, Any]):
         if session is None or not session.version:
             _absent("no TLS was spoken")
         return session.version
-
-
-def without_secrets(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Return a value in which `…` stands for every secret, and for the beginning of one where a text was cut off."""
-    if isinstance(value, str):
-        for secret in secrets:
-            *cut, rest = value.replace(secret, "…").split("…")
-            value = "…".join([*(_without_beginning(part, secret) for part in cut), rest])
-        return value
-    if isinstance(value, dict):
-        return {without_secrets(name, secrets): without_secrets(item, secrets) for name, item in value.items()}
-    return [without_secrets(item, secrets) for item in value] if isinstance(value, list) else value
-
-
-def _without_beginning(text: str, secret: str) -> str:
-    """Return text without the beginning of a secret at its end, of four characters or more."""
-    start = text.rfind(secret[:4])
-    return text[:start] if start >= 0 and secret.startswith(text[start:]) else text
 
 
 def samples_of(visit: Visit) -> dict[str, float]:

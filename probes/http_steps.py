@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator, mode
 from probes.failures import TroubleError, classify, failure_of_timeout, plain_line
 from probes.http_cookies import Jar
 from probes.http_exchange import Exchange
-from probes.http_facts import HttpFacts, samples_of, without_secrets
+from probes.http_facts import HttpFacts, samples_of
 from probes.http_request import (
     HeaderLine,
     Request,
@@ -36,6 +36,7 @@ from probes.http_status import Statuses
 from probes.http_verdict import Expected, explained, judge
 from probes.http_visit import Rules, Visit
 from probes.model import Context, Failure, Measurement, Params, Probe
+from probes.secrecy import without_secrets
 from probes.tcp_stream import last_moment
 
 if TYPE_CHECKING:
@@ -256,7 +257,8 @@ def _look(
     chained.secrets = tuple(sorted((text for text in written if len(text) > 2), key=len, reverse=True))
     for condition in each.down_when:
         if condition.holds(measurement, 0.0)[0]:
-            shown = Measurement(samples, facts=HttpFacts(visit, chained.steps, chained.secrets))
+            secrets = (*chained.secrets, *visit.secrets)
+            shown = Measurement(samples, facts=HttpFacts(visit, chained.steps, secrets))
             return TroubleError(Failure.CONDITION, condition.holds(shown, 0.0)[1] or condition.source)
     return missing
 

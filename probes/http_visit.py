@@ -101,6 +101,11 @@ class Visit:
         """The last connection's TLS session, if there was one."""
         return self.exchange.session if self.exchange is not None else None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The token that was got for it: shown nowhere, also where the service repeats it."""
+        return (self._token,) if self._token else ()
+
     def certificate(self) -> PeerCertificate | None:
         """Return what the last peer's certificate says, also one that does not verify."""
         if self._certificate is None and self.session is not None:

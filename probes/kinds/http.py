@@ -95,6 +95,7 @@ from probes.http_visit import Rules, Visit
 from probes.model import Context, Measurement, Params, Probe
 from probes.oauth2 import Authority, OAuth2
 from probes.ocsp import OCSP_SAMPLES, ask
+from probes.secrecy import without_secrets
 from probes.tcp_address import ServerName
 from probes.tls import Trust
 from probes.units import Size
@@ -278,7 +279,7 @@ async def run(params: HttpParams, ctx: Context) -> Measurement:
     except Exchange.errors as error:
         trouble = explained(params._expected, visit, TroubleError(*classify(error, ctx.phases.current)))
     ctx.phases.end()
-    facts = HttpFacts(visit)
+    facts = HttpFacts(visit, secrets=visit.secrets)
     if params.ocsp and trouble is None:
         trouble = await _ask_revocation(visit, facts, ctx)
     samples = {**ctx.phases.samples, **samples_of(visit)}
@@ -286,7 +287,7 @@ async def run(params: HttpParams, ctx: Context) -> Measurement:
         samples |= facts.revocation.samples()
     if trouble is None:
         return Measurement(samples, facts=facts)
-    return Measurement(samples, trouble.failure, trouble.message, facts)
+    return Measurement(samples, trouble.failure, without_secrets(trouble.message, visit.secrets), facts)
 
 
 async def _chained(params: HttpParams, chain: Chain, ctx: Context) -> Measurement:
@@ -295,7 +296,7 @@ async def _chained(params: HttpParams, chain: Chain, ctx: Context) -> Measuremen
     spent = {f"step_{name}_s": spent_s for name, spent_s in chained.steps.items()}
     if visit is None:
         return Measurement({**ctx.phases.samples, **spent}, trouble.failure if trouble else None, str(trouble or ""))
-    facts = HttpFacts(visit, chained.steps, chained.secrets)
+    facts = HttpFacts(visit, chained.steps, (*chained.secrets, *visit.secrets))
     if params.ocsp and trouble is None:
         trouble = await _ask_revocation(visit, facts, ctx)
     samples = {**ctx.phases.samples, **spent, **samples_of(visit)}
@@ -303,7 +304,7 @@ async def _chained(params: HttpParams, chain: Chain, ctx: Context) -> Measuremen
         samples |= facts.revocation.samples()
     if trouble is None:
         return Measurement(samples, facts=facts)
-    return Measurement(samples, trouble.failure, trouble.message, facts)
+    return Measurement(samples, trouble.failure, without_secrets(trouble.message, visit.secrets), facts)
 
 
 async def _ask_revocation(visit: Visit, facts: HttpFacts, ctx: Context) -> TroubleError | None:
