@@ -59,7 +59,7 @@ def _found(value: Any) -> Iterator[str]:
         user, password = getattr(value, "username", None), getattr(value, "password", None)
         if isinstance(user, str) and isinstance(password, SecretStr):  # as RFC 7617 sends them
             yield base64.b64encode(f"{user}:{password.get_secret_value()}".encode()).decode("ascii")
-        yield from _all(item for name, item in value.__dict__.items() if name not in NO_SECRETS)
+        yield from _all(value.__dict__.get(name) for name in value.model_fields_set - NO_SECRETS)
     elif isinstance(value, Mapping):
         for name, item in value.items():
             if isinstance(item, str) and isinstance(name, str) and _SECRET_NAME.search(name):
