@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -23,6 +23,9 @@ NO_SECRETS = frozenset({"extract", "json_schema"})
 """Parameters that speak of secrets by name and hold none."""
 
 _SECRET_NAME = re.compile(r"auth|cookie|key|token|secret|passw|credential|signature", re.IGNORECASE)
+
+_PLAIN = (str, int, float)
+"""What holds nothing secret by itself: most values, which need no further look."""
 
 
 def secrets_in(params: Any) -> tuple[str, ...]:
@@ -56,11 +59,11 @@ def _found(value: Any) -> Iterator[str]:
     elif isinstance(value, SecretBytes):
         yield value.get_secret_value().decode("utf-8", "replace")
     elif isinstance(value, BaseModel):
-        user, password = getattr(value, "username", None), getattr(value, "password", None)
+        user, password = value.__dict__.get("username"), value.__dict__.get("password")
         if isinstance(user, str) and isinstance(password, SecretStr):  # as RFC 7617 sends them
             yield base64.b64encode(f"{user}:{password.get_secret_value()}".encode()).decode("ascii")
         yield from _all(value.__dict__.get(name) for name in value.model_fields_set - NO_SECRETS)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, str) and isinstance(name, str) and _SECRET_NAME.search(name):
                 yield item.rpartition(" ")[2]  # what stands behind `Bearer` and the like
@@ -69,9 +72,10 @@ def _found(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         yield from _all(value)
     elif is_dataclass(value) and not isinstance(value, type):
-        yield from _all(getattr(value, field.name, None) for field in fields(value))
+        yield from _all(getattr(value, field.name) for field in fields(value))
 
 
 def _all(values: Any) -> Iterator[str]:
     for value in values:
-        yield from _found(value)
+        if value is not None and not isinstance(value, _PLAIN):
+            yield from _found(value)
