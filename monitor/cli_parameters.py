@@ -1,4 +1,4 @@
-"""What `-p name=value` says on the command line: values read as YAML, secrets as references, conditions as text.
+"""What `-p name=value` says on the command line: values read as YAML, secrets as references.
 
 A command line is seen by everybody on the machine, so a secret is a reference here as in a configuration. What a
 reference gives is used as it is: it is put in after the value was read as YAML.
@@ -18,6 +18,9 @@ from monitor.oneshot import WrongUseError
 CONDITIONS = ("down_when", "degraded_when")
 """Parameters whose value is one condition or a list of them; a condition need not be YAML: `!has(json.error)`."""
 
+TEXTS = ("body", "envelope")
+"""Parameters that are text whatever it looks like: `{"id": 1}` is what to send, and no mapping."""
+
 
 def read_parameters(parameters: Sequence[str]) -> dict[str, Any]:
     """Return name → value for `name=value` texts.
@@ -31,7 +34,11 @@ def read_parameters(parameters: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             message = f"{text!r} is not a parameter: write name=value"
             raise WrongUseError(message)
-        values[name] = _conditions(value) if name in CONDITIONS else filled_in(_yaml(name, value), name)
+        try:
+            values[name] = _conditions(value) if name in CONDITIONS else filled_in(_yaml(name, value), name)
+        except RecursionError:
+            message = f"the value of {name} has no end, or holds itself"
+            raise WrongUseError(message) from None
     return values
 
 
@@ -49,8 +56,11 @@ def filled_in(value: Any, name: str) -> Any:
 
 def _yaml(name: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):  # a date such as 2026-13-01, brackets without end
+        found = yaml.safe_load(value)
+        return value if name in TEXTS and not isinstance(found, str | None) else found
+    except (yaml.YAMLError, ValueError):  # a date such as 2026-13-01
+        if name in TEXTS:
+            return value
         message = f"the value of {name} is not YAML"
         raise WrongUseError(message) from None
 
@@ -59,7 +69,7 @@ def _conditions(value: str) -> list[str]:
     """Return the conditions of a YAML list of texts, or the one that the value is as it stands."""
     try:
         found = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError):
         return [value]
     if isinstance(found, list) and all(isinstance(item, str) for item in found):
         return found

@@ -124,7 +124,9 @@ async def told(*arguments: str, environ: dict[str, str] = ENGLISH) -> tuple[int,
         ("down_when=", "'' is not a valid condition"),
         ("degraded_when=5", "'5' is not a condition"),
         ("down_when=[1, 2]", "is not a condition"),
-        ("body=2026-13-01", "the value of body is not YAML"),
+        ("ca_file=2026-13-01", "the value of ca_file is not YAML"),
+        ("headers=&a {x: *a}", "the value of headers has no end, or holds itself"),
+        ("headers=" + "[" * 5000, "the value of headers has no end, or holds itself"),
         ("timeout=0s", "the timeout is longer than nothing"),
         ("bearer_token=${env:THONGSUOT_NOBODY_SET_THIS}", "'THONGSUOT_NOBODY_SET_THIS' is not set"),
         ("headers={X-Key: '${file:/no/such/file}'}", "'/no/such/file'"),
@@ -149,6 +151,25 @@ async def test_a_condition_need_not_be_yaml(url: str) -> None:
         status, out, _ = await told("http", url, "-p", f"down_when={condition}", "--json")
         assert status == 1
         assert json.loads(out)["message"].startswith(condition)
+
+
+@pytest.mark.parametrize("body", ['{"id": 1}', "[1, 2]", "2026-13-01", "17", '"quoted"', "{{broken"])
+async def test_a_body_is_text_whatever_it_looks_like(body: str) -> None:
+    seen = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(await request.text())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    status, _, err = await told("http", f"http://127.0.0.1:{runner.addresses[0][1]}/", "-p", f"body={body}")
+    await runner.cleanup()
+    assert (status, err) == (0, "")
+    assert seen == [body.strip('"')]
 
 
 async def test_a_secret_is_a_reference_and_is_shown_nowhere() -> None:
