@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from probes.failures import TroubleError, plain_line
 from probes.http_facts import HttpFacts
+from probes.http_request import shown
 from probes.http_soap import fault_in
 from probes.http_visit import Visit
 from probes.model import Failure, Resources
@@ -54,6 +55,8 @@ def explained(expected: Expected, visit: Visit, trouble: TroubleError) -> Troubl
     """Return the trouble, or the status if that is wrong already: it says more than a body that broke off."""
     if trouble.failure in (Failure.AUTH_REJECTED, Failure.AUTH_TOKEN):
         return trouble  # it explains the status
+    if visit.head is None and visit.redirects:  # nothing else says which of the hosts it is
+        return TroubleError(trouble.failure, plain_line(f"redirected to {shown(visit.request.url)}: {trouble.message}"))
     redirecting = visit.head is not None and visit.leads_on(visit.head)
     return trouble if redirecting else _wrong_status(expected, visit) or trouble
 

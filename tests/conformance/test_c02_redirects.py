@@ -44,3 +44,10 @@ async def test_c2_redirects_off_and_302_not_allowed_is_a_wrong_status():
     async with serve(onward) as server:
         found = await check(server.url, follow_redirects=False)
     assert found.failure is Failure.HTTP_STATUS
+
+
+async def test_c2_trouble_behind_a_redirect_names_where_it_led(unused_tcp_port):
+    async with serve(redirect(f"http://127.0.0.1:{unused_tcp_port}/x")) as server:
+        found = await check(server.url)
+    assert found.failure is Failure.CONNECT_REFUSED
+    assert found.message == f"redirected to http://127.0.0.1:{unused_tcp_port}/x: connection refused in connect"
