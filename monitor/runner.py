@@ -60,20 +60,23 @@ async def observe(job: Job, resources: Resources, agent: str) -> Observation:
     try:
         measurement = await job.run(job.params, context)
         duration_s = context.phases.span_s(started)
+        verdict = judge(measurement, duration_s, job.down_when, job.degraded_when)
     except asyncio.CancelledError:
         if not deadline.was_why():
             raise
         measurement = _timed_out(context)
         duration_s = perf_counter() - started
+        verdict = judge(measurement, duration_s, job.down_when, job.degraded_when)
     except Exception as error:  # noqa: BLE001 - a probe's bug must not stop the others
         # Neither the message nor local variables: either may hold a secret or whatever the peer sent.
         frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
         log_error("a probe raised", check=job.id, error=type(error).__name__, frames=frames)
         measurement = Measurement(failure=Failure.INTERNAL, message=f"{type(error).__name__} in the probe")
         duration_s = perf_counter() - started
+        verdict = judge(measurement, duration_s, (), ())
     finally:
         deadline.lift()
-    state, failure, message = judge(measurement, duration_s, job.down_when, job.degraded_when)
+    state, failure, message = verdict
     if message:
         message = without_secrets(message, secrets_in(job.params))
     samples = {name: round(value, 6) for name, value in measurement.samples.items()}

@@ -31,6 +31,9 @@ from probes.model import Measurement, Probe
 MESSAGE_LIMIT = 300
 """Characters of a message or of one value inside it: a hostile body must not fill the store."""
 
+DEPTH_LIMIT = 100
+"""Levels of a value that a condition can look into; JSON that people read has ten."""
+
 _CEL_TYPES = {
     "int": cel.Type.INT,
     "double": cel.Type.DOUBLE,
@@ -81,11 +84,9 @@ class Condition:
         absent = ""
         for name in self.names:
             try:
-                value = _value_of(name, measurement, duration_s)
+                data[name] = _for_cel(_value_of(name, measurement, duration_s), self._keeps_nulls)
             except AbsentError as error:
                 absent = absent or str(error)
-                continue
-            data[name] = _for_cel(value, self._keeps_nulls)
         outcome = self._program.eval(data=data)
         if outcome.type() == cel.Type.BOOL:
             if not outcome.value():
@@ -208,20 +209,26 @@ def _value_of(name: str, measurement: Measurement, duration_s: float) -> Any:
         raise AbsentError(message) from None
 
 
-def _for_cel(value: Any, keeps_nulls: bool) -> Any:
+def _for_cel(value: Any, keeps_nulls: bool, depth: int = 0) -> Any:
     """Return the value as a condition sees it: U+FFFD for NUL, and without null members unless it speaks of null.
 
     CEL's library takes a text only as far as its first NUL: what a peer writes behind one would not be looked at.
+    Raises AbsentError for a value of more than DEPTH_LIMIT levels, which Python could not even show.
     """
     if isinstance(value, str):
         return value.replace("\0", "\ufffd") if "\0" in value else value
-    if isinstance(value, dict):
-        return {
-            _for_cel(key, keeps_nulls): _for_cel(item, keeps_nulls)
-            for key, item in value.items()
-            if keeps_nulls or item is not None
-        }
-    return [_for_cel(item, keeps_nulls) for item in value] if isinstance(value, list) else value
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= DEPTH_LIMIT:
+        message = f"it is more than {DEPTH_LIMIT} levels deep"
+        raise AbsentError(message)
+    if isinstance(value, list):
+        return [_for_cel(item, keeps_nulls, depth + 1) for item in value]
+    return {
+        _for_cel(key, keeps_nulls): _for_cel(item, keeps_nulls, depth + 1)
+        for key, item in value.items()
+        if keeps_nulls or item is not None
+    }
 
 
 def _follow(path: str, data: Mapping[str, Any]) -> tuple[bool, Any]:

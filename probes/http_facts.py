@@ -53,7 +53,10 @@ class HttpFacts(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
             value = self._work_out(name)
-            self._known[name] = without_secrets(value, self._secrets) if self._secrets else value
+            try:
+                self._known[name] = without_secrets(value, self._secrets) if self._secrets else value
+            except RecursionError:
+                _absent(f"{name} is nested too deeply")
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:

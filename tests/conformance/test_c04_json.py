@@ -17,6 +17,7 @@ BODIES = {
     "bad UTF-8": b'{"status": "\xff\xfe"',
     "a lone surrogate": b'{"status": "\\ud800"}'[:-1],
     "too deep": b"[" * 100_000,
+    "deeper than Python goes": b'{"status":' * 1000 + b"1" + b"}" * 1000,
     "a NUL": b'{"status": "UP\x00"}',
 }
 

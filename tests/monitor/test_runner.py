@@ -6,6 +6,8 @@ from typing import Any
 from alerts.model import Result, State
 from monitor.jobs import Job
 from monitor.runner import Runner, measure
+from probes.conditions import compile_condition
+from probes.kinds import http
 from probes.model import Context, Failure, Measurement, Resources
 
 
@@ -53,6 +55,23 @@ async def test_the_deadline_stops_a_probe_and_names_the_phase() -> None:
 async def test_a_deadline_while_connecting_is_a_failure_of_the_transport() -> None:
     result = await measure(job(_hangs_connecting), Resources(), "a")
     assert result.failure is Failure.CONNECT_TIMEOUT
+
+
+class _Broken(dict[str, Any]):
+    """Facts that cannot be read."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise RuntimeError("secret-value")
+
+
+async def test_a_bug_in_what_conditions_look_at_is_a_result_too() -> None:
+    async def run(_: None, __: Context) -> Measurement:
+        return Measurement({"status": 200}, facts=_Broken())
+
+    conditions = (compile_condition("body == ''", http.PROBE),)
+    result = await measure(Job("t/c", run, None, 0.2, 1.0, 1.0, down_when=conditions), Resources(), "a")
+    assert (result.state, result.failure) == (State.UNKNOWN, Failure.INTERNAL)
+    assert result.message == "RuntimeError in the probe"
 
 
 async def test_a_bug_in_a_probe_is_unknown_never_down_and_tells_no_secret() -> None:

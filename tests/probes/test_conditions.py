@@ -127,6 +127,15 @@ def test_only_the_name_of_a_header_has_no_case() -> None:
     assert not holds("headers['x-node'] == 'B'", facts={"headers": {"x-node": "b"}})[0]
 
 
+@pytest.mark.parametrize("source", ["json.a == 1", "json.a != 1", "json != null", "size(json) == 0"])
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_a_value_that_is_too_deep_has_failed(source: str, opening: str) -> None:
+    value: Any = 1
+    for _ in range(1000):
+        value = [value] if opening == "[" else {"a": value}
+    assert holds(source, facts={"json": value}) == (True, f"{source}: it is more than 100 levels deep")
+
+
 def test_a_condition_that_speaks_of_null_sees_it() -> None:
     assert holds("json.error != null", facts={"json": {"error": None}}) == (False, "")
     assert holds("json.error != null", facts={"json": {"error": "x"}})[0]
