@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, WithJsonSchema, model_validator
 
 from config.basics import Id, Model, Name, Named, visible
 from config.calendars import Holidays, ServiceHours
@@ -252,6 +253,20 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _network(value: Any) -> Any:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        pass
+    try:
+        message = f"{value!r} is an address within a network: write {ip_network(str(value), strict=False)}"
+    except ValueError:
+        message = f"{value!r} is not a network: write one such as 10.0.0.0/8, 10.1.2.3 or 2001:db8::/32"
+    raise ValueError(message)
+
+
 def _store(value: str) -> str:
     if not value.startswith(_STORES) or value in _STORES:
         raise ValueError("write sqlite:///path or postgresql://user@host/database")
@@ -282,6 +297,16 @@ Address = Annotated[str, AfterValidator(_host_port)]
 """`host:port`; an IPv6 address in brackets; port 0 takes any free one."""
 
 
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_network),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32"]}),
+]
+"""Addresses by their common beginning (RFC 4632); a single one without its length."""
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
 class Retention(Model):
     """How long each kind of data is kept. What is older is deleted in small steps."""
 
@@ -303,6 +328,7 @@ class Settings(Model):
         store: `sqlite:///path` or `postgresql://…`; its password is a reference.
         agent: id that this site's results carry.
         web, listen: addresses of the web process and of the monitor's listener.
+        probe_from: networks whose clients may have the listener probe for them; its other paths are open to all.
         seats: checks that may run at once.
         queue: results that may wait to be saved.
         spool: directory where results wait while the store is away.
@@ -319,6 +345,7 @@ class Settings(Model):
     agent: Id = "local"
     web: Address = "127.0.0.1:8050"
     listen: Address = "127.0.0.1:9109"
+    probe_from: tuple[Network, ...] = LOOPBACK
     seats: int = Field(512, ge=1, le=100_000)
     queue: int = Field(20_000, ge=10, le=10_000_000)
     spool: str = "data/spool"

@@ -6,17 +6,17 @@ It is small on purpose and shares the loop with the probes; whatever takes long 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
 
-from config.model import Inventory
+from config.model import LOOPBACK, Inventory
 from monitor import blackbox
 from monitor.heartbeats import Heartbeats
 from monitor.jobs import Job
@@ -30,9 +30,12 @@ from probes.units import parse_duration
 
 log = structlog.get_logger()
 
-PROBES_AT_ONCE = 50
-"""How many `/probe` requests run side by side: they must not take the monitor's own turns."""
+PROBES_AT_ONCE = 32
+"""How many `/probe` requests run side by side, more are refused: they must not take the monitor's own turns."""
+RETRY_AFTER_S = 1
+"""When one that was refused may come back."""
 PROBE_TIMEOUT_S, PROBE_TIMEOUT_MOST_S = 5.0, 60.0
+"""Where neither Prometheus nor the module says more, and the most that either may ask for."""
 SCRAPE_MARGIN_S = 0.5
 """What is left of Prometheus's scrape time-out for the way back, as blackbox_exporter does."""
 LOG_LIMIT_BYTES = 1 << 20
@@ -92,7 +95,7 @@ class Routes:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._seats = asyncio.Semaphore(PROBES_AT_ONCE)
+        self._probing = 0
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer that the process is alive."""
@@ -113,36 +116,53 @@ class Routes:
     async def probe(self, request: web.Request) -> web.Response:
         """Run one probe now: `?module=NAME&target=ADDRESS`, as a Prometheus that scraped blackbox_exporter asks.
 
-        A module is one of the configuration, one that blackbox_exporter comes with, or a kind.
+        A module is one of the configuration, one that blackbox_exporter comes with, or a kind. Whoever may ask can
+        have this machine talk to whatever it reaches, so that is for known networks alone, and never for many at once.
         """
+        if not _is_within(request, self._engine.inventory.settings.probe_from):
+            text = "not from your address: it is in no network of settings.probe_from\n"
+            return web.Response(status=403, text=text, content_type=TEXT)
         target, module = request.query.get("target", ""), request.query.get("module", "http_2xx")
         if not target:
             return web.Response(status=400, text="the parameter target is missing\n", content_type=TEXT)
         try:
-            kind, job = self._job_of(module, target, _scrape_timeout_s(request))
+            host = request.query.get("hostname", "")
+            kind, job = self._job_of(module, target, _scrape_timeout_s(request), host)
         except WrongUseError as error:
             known = ", ".join(sorted({*self._engine.inventory.modules, *MODULES, *registry.kinds()}))
             text = f"{error}\nmodules: {known}\n"
             return web.Response(status=400, text=text, content_type=TEXT)
+        if self._probing >= PROBES_AT_ONCE:
+            text = f"{PROBES_AT_ONCE} probes are under way, which is all that run at once\n"
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            return web.Response(status=503, text=text, content_type=TEXT, headers=headers)
         seen = await self._observe(job)
         more = blackbox.series_of(kind, seen, tuple(condition.source for condition in job.down_when))
         return web.Response(body=probe_text(kind, seen.result, more).encode(), headers={"Content-Type": PROMETHEUS})
 
-    def _job_of(self, name: str, target: str, timeout_s: float) -> tuple[str, Job]:
-        """Return the kind and the job of a module. Raises WrongUseError."""
+    def _job_of(self, name: str, target: str, asked_s: float | None, host: str) -> tuple[str, Job]:
+        """Return the kind and the job of a module; `host` is the name to ask a web server for. Raises WrongUseError."""
         module = self._engine.inventory.modules.get(name)
         if module is None:
-            kind, options = MODULES.get(name, (name, {}))
-            return kind, prepare(kind, _with_scheme(target) if kind == "http" else target, options, timeout_s)
-        options = dict(module.options)
+            kind, given = MODULES.get(name, (name, {}))
+            taking = "url" if kind == "http" else ""
+        else:
+            kind, given, taking = module.probe, module.options, module.target
+        options = dict(given)
+        own_s = parse_duration(options.pop("timeout")) if "timeout" in options else asked_s or PROBE_TIMEOUT_S
         # Prometheus waits no longer than it says, whatever the module would.
-        timeout_s = min(timeout_s, parse_duration(options.pop("timeout", f"{timeout_s}s")))
-        address = _with_scheme(target) if module.target == "url" else target
-        return module.probe, prepare(module.probe, address, options, timeout_s, module.target)
+        timeout_s = min(own_s, asked_s or own_s, PROBE_TIMEOUT_MOST_S)
+        if host:
+            options = _for_host(kind, options, host)
+        address = _with_scheme(target) if taking == "url" else target
+        return kind, prepare(kind, address, options, timeout_s, taking)
 
     async def _observe(self, job: Job) -> Observation:
-        async with self._seats:
+        self._probing += 1
+        try:
             return await observe(job, self._engine.resources, self._engine.agent)
+        finally:
+            self._probing -= 1
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         """Take a job's signal, `/heartbeat/<token>[/start|/fail|/<exit code>][?rid=<run>]`, and the end of its log."""
@@ -201,16 +221,32 @@ def _with_scheme(target: str) -> str:
     return target if "://" in target else f"http://{target}"
 
 
-def _scrape_timeout_s(request: web.Request) -> float:
+def _for_host(kind: str, options: dict[str, Any], host: str) -> dict[str, Any]:
+    """Return the options with the name that a server is asked for when the target is only its address."""
+    if kind == "http":
+        headers = {name: text for name, text in options.get("headers", {}).items() if name.lower() != "host"}
+        return {"server_name": host.rpartition(":")[0] or host, **options, "headers": {**headers, "Host": host}}
+    return {"server_name": host, **options} if options.get("tls") else options
+
+
+def _scrape_timeout_s(request: web.Request) -> float | None:
+    """Return how long Prometheus leaves for the probe, None where nobody says."""
     try:
         asked = float(request.headers["X-Prometheus-Scrape-Timeout-Seconds"]) - SCRAPE_MARGIN_S
     except (KeyError, ValueError):
-        return PROBE_TIMEOUT_S
-    return min(max(asked, SCRAPE_MARGIN_S), PROBE_TIMEOUT_MOST_S) if math.isfinite(asked) else PROBE_TIMEOUT_S
+        return None
+    return max(asked, SCRAPE_MARGIN_S) if math.isfinite(asked) else None
 
 
 def _is_local(request: web.Request) -> bool:
+    return _is_within(request, LOOPBACK) and "Origin" not in request.headers
+
+
+def _is_within(request: web.Request, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Return whether the client's address is in one of the networks; on a socket of both versions IPv4 is mapped."""
     try:
-        return ipaddress.ip_address(request.remote or "").is_loopback and "Origin" not in request.headers
+        address = ip_address((request.remote or "").partition("%")[0])
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return any((mapped or address) in network for network in networks)

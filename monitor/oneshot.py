@@ -22,7 +22,10 @@ MODULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "http_2xx": ("http", {}),
     "http_post_2xx": ("http", {"method": "POST"}),
     "tcp_connect": ("tcp", {}),
-    "ssh_banner": ("tcp", {"dialogue": [{"expect": "^SSH-2.0-"}]}),
+    "pop3s_banner": ("tcp", {"tls": True, "dialogue": [{"expect": "^\\+OK"}]}),
+    "grpc": ("grpc", {"tls": True}),
+    "grpc_plain": ("grpc", {}),
+    "ssh_banner": ("tcp", {"dialogue": [{"expect": "^SSH-2.0-"}, {"send": "SSH-2.0-blackbox-ssh-check"}]}),
     "icmp": ("icmp", {"count": 1}),
     "icmp_ttl5": ("icmp", {"count": 1}),
 }

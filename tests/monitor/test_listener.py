@@ -1,14 +1,18 @@
 """The monitor's own listener, over a real socket."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from alerts.model import Result, State
-from config.model import Inventory
-from monitor.listener import create_listener
+from config.loader import load
+from config.model import LOOPBACK, Inventory
+from monitor.listener import PROBES_AT_ONCE, Routes, _is_within, create_listener
 from monitor.metrics import checks_text, engine_registry, engine_text, escape, probe_text
 from probes.heartbeat_book import Signal
 from probes.model import Resources
@@ -43,8 +47,12 @@ class Engine:
 class Served:
     """A served engine and a client of it."""
 
-    def __init__(self, engine: Engine, client: aiohttp.ClientSession) -> None:
-        self.engine, self.client = engine, client
+    def __init__(self, engine: Engine, client: aiohttp.ClientSession, directory: Path) -> None:
+        self.engine, self.client, self._directory = engine, client, directory
+
+    def configure(self, text: str) -> None:
+        (self._directory / "thongsuot.yaml").write_text(text)
+        self.engine.inventory = load(self._directory, environ={})
 
     async def get(self, path: str, **more: dict[str, str]) -> tuple[int, str]:
         async with self.client.get(path, **more) as answer:
@@ -56,13 +64,13 @@ class Served:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
     engine = Engine()
     runner = web.AppRunner(create_listener(engine), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
-        yield Served(engine, client)
+        yield Served(engine, client, tmp_path)
     await runner.cleanup()
     await engine.resources.aclose()
 
@@ -110,6 +118,90 @@ async def test_the_scrape_time_out_bounds_the_probe(served: Served) -> None:
         headers = {"X-Prometheus-Scrape-Timeout-Seconds": header}
         status, _ = await served.get("/probe?module=tcp&target=127.0.0.1:1", headers=headers)
         assert status == 200
+
+
+async def test_a_module_has_its_own_time_where_nobody_says_how_long_to_wait(served: Served) -> None:
+    served.configure("modules: [{id: patient, probe: tcp, timeout: 20s}]")
+    routes = Routes(served.engine)
+    assert routes._job_of("patient", "127.0.0.1:1", None, "")[1].timeout_s == 20.0
+    assert routes._job_of("patient", "127.0.0.1:1", 9.5, "")[1].timeout_s == 9.5
+    assert routes._job_of("tcp", "127.0.0.1:1", None, "")[1].timeout_s == 5.0
+    assert routes._job_of("tcp", "127.0.0.1:1", 1e9, "")[1].timeout_s == 60.0
+
+
+@pytest.mark.parametrize("module", ["http_2xx", "https_by_address"])
+async def test_a_host_can_be_asked_for_by_its_address(served: Served, module: str) -> None:
+    served.configure("modules: [{id: https_by_address, probe: http, headers: {host: other.example}}]")
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Host"])
+        return web.Response()
+
+    runner = web.AppRunner(web.Application(), access_log=None)
+    runner.app.router.add_get("/", answer)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    _, text = await served.get(f"/probe?module={module}&target={address}&hostname=portal.example.vn")
+    await runner.cleanup()
+    assert "\nprobe_success 1.0\n" in text
+    assert asked == ["portal.example.vn"]
+
+
+async def test_only_known_networks_may_have_it_probe(served: Served) -> None:
+    query = "/probe?module=tcp&target=127.0.0.1:1"
+    assert (await served.get(query))[0] == 200  # a Prometheus on this machine needs no setting
+    served.configure("settings: {probe_from: [10.1.0.0/16, '2001:db8::1']}")
+    status, text = await served.get(query)
+    assert (status, text) == (403, "not from your address: it is in no network of settings.probe_from\n")
+    for path in ("/metrics", "/healthz", "/readyz", "/heartbeat/mot-job-nao-do"):
+        assert (await served.get(path))[0] == 200
+    served.configure("settings: {probe_from: [127.0.0.1]}")
+    assert (await served.get(query))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),  # a listener on [::] sees IPv4 like that
+        ("::ffff:10.0.0.1", False),
+        ("10.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("", False),
+    ],
+)
+def test_this_machine_is_known_by_its_address(address: str, is_local: bool) -> None:
+    request = make_mocked_request("GET", "/probe").clone(remote=address)
+    assert _is_within(request, LOOPBACK) is is_local
+
+
+async def test_more_probes_at_once_than_it_takes_are_refused(served: Served) -> None:
+    connected = asyncio.Semaphore(0)
+    done = asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.release()
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    query = f"/probe?module=ssh_banner&target=127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    headers = {"X-Prometheus-Scrape-Timeout-Seconds": "60"}
+    running = [asyncio.create_task(served.get(query, headers=headers)) for _ in range(PROBES_AT_ONCE)]
+    for _ in running:
+        await connected.acquire()
+    async with served.client.get(query) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+    assert (await served.get("/metrics"))[0] == 200
+    done.set()
+    assert [status for status, _ in await asyncio.gather(*running)] == [200] * PROBES_AT_ONCE
+    assert (await served.get(query))[0] == 200  # the seats are free again
+    server.close()
 
 
 async def test_a_reload_tells_all_problems_and_is_not_for_browsers(served: Served) -> None:
