@@ -149,13 +149,17 @@ class Session:
         return self.dsn.password.get_secret_value().encode() + b"\0"
 
     async def begin(self) -> None:
-        """Bound the statements of this run, and open a read-only transaction, in one round trip."""
+        """Bound the statements of this run, and open a read-only transaction, in one round trip.
+
+        The session is read only as well: a statement that defines (CREATE, DROP, …) ends the transaction first.
+        """
         left_s = self.ctx.deadline - asyncio.get_running_loop().time()
         limit_s = max(0.001, left_s * SERVER_TIME_RATIO)
         mysql = f"max_execution_time = {max(1, int(limit_s * 1000))}"
         limit = f"max_statement_time = {limit_s:.3f}" if self.is_mariadb else mysql
         bounds = f"SET SESSION {limit}, SESSION sql_select_limit = {ROWS_LIMIT + 1}"
-        for answer in await self.fetch_all((bounds, "START TRANSACTION READ ONLY")):
+        read_only = ("SET SESSION TRANSACTION READ ONLY", "START TRANSACTION READ ONLY")
+        for answer in await self.fetch_all((bounds, *read_only)):
             if isinstance(answer, TroubleError):
                 raise answer
 

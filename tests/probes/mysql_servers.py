@@ -61,9 +61,9 @@ def logging_in(*steps: bytes, then: bytes = b"") -> Handler:
             await read_packet(reader)
             writer.write(packet(2 + 2 * number, step))
         if then:
-            await read_packet(reader)
-            await read_packet(reader)
-            writer.write(packet(1, OK) + packet(1, OK))
+            for _ in range(3):  # what opens the transaction
+                await read_packet(reader)
+            writer.write(packet(1, OK) * 3)
             await read_packet(reader)
             writer.write(then)
         await silent(reader, writer)

@@ -146,12 +146,23 @@ async def test_statements_that_fail_or_give_too_much(primary, sql, failure, mess
     assert message in result.message
 
 
-async def test_the_transaction_is_read_only_whatever_the_user_may(primary):
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM t",
+        "CREATE TABLE made (x INT)",  # the server ends a transaction before it defines anything
+        "DROP TABLE t",
+        "TRUNCATE TABLE t",
+        "ALTER TABLE t ADD COLUMN y INT",
+        "RENAME TABLE t TO u",
+    ],
+)
+async def test_nothing_is_written_whatever_the_user_may(primary, sql):
     primary.execute(
         f"CREATE USER writer@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON app.* TO writer@'127.0.0.1'"
     )
     try:
-        written = await result_of(primary.dsn("writer"), query="DELETE FROM t")
+        written = await result_of(primary.dsn("writer"), query=sql)
         assert written.message == "1792 (25006): Cannot execute statement in a READ ONLY transaction"
     finally:
         primary.execute("DROP USER writer@'127.0.0.1'")
