@@ -72,7 +72,7 @@ def series_of(kind: str, result: Result) -> Iterator[tuple[str, str, float]]:
             if sample in samples:
                 yield "probe_icmp_duration_seconds", f'phase="{phase}"', samples[sample]
     elif kind == "dns":
-        yield from _renamed(samples, {"answers": "probe_dns_answer_rrs"})
+        yield from _renamed(samples, {"answer_records": "probe_dns_answer_rrs"})
     yield from _renamed(samples, {"resolve_s": "probe_dns_lookup_time_seconds"})
     if "cert_expires_s" in samples:
         yield "probe_ssl_earliest_cert_expiry", "", round(result.known_at_ms / 1000 + samples["cert_expires_s"], 3)

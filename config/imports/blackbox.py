@@ -6,6 +6,7 @@ are RE2 on both sides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ from config.imports.translation import ForeignError, Translation, drop_empty, ma
 _STATUS_DEFAULT = ["2xx"]
 _VERSIONS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2.0": "2.0"}
 _RECORD_RULES = {
-    "fail_if_matches_regexp": "records.exists(r, r.matches({}))",
-    "fail_if_all_match_regexp": "size(records) > 0 && records.all(r, r.matches({}))",
-    "fail_if_not_matches_regexp": "records.exists(r, !r.matches({}))",
-    "fail_if_none_matches_regexp": "!records.exists(r, r.matches({}))",
+    "fail_if_matches_regexp": "answer.exists(r, r.matches({}))",
+    "fail_if_all_match_regexp": "size(answer) > 0 && answer.all(r, r.matches({}))",
+    "fail_if_not_matches_regexp": "answer.exists(r, !r.matches({}))",
+    "fail_if_none_matches_regexp": "!answer.exists(r, r.matches({}))",
 }
 """What must not be so of the records of an answer."""
 
@@ -81,6 +82,8 @@ _HTTP = frozenset(
         "body_size_limit",
         "compression",
         "enable_http2",
+        "fail_if_body_json_matches_cel",
+        "fail_if_body_json_not_matches_cel",
         "fail_if_body_matches_regexp",
         "fail_if_body_not_matches_regexp",
         "fail_if_header_matches",
@@ -109,18 +112,17 @@ def _http(module: _Module, http: Mapping[str, Any]) -> dict[str, Any]:
     module.options |= {
         "method": http.get("method", "GET"),
         "status": codes or _STATUS_DEFAULT,
-        "headers": dict(mapping(http.get("headers"), "headers")),
+        "headers": module.found.headers(module.name, mapping(http.get("headers"), "headers")),
         "body": http.get("body"),
         "body_limit": _size(http.get("body_size_limit")),
         **({} if follows else {"follow_redirects": False}),
         **({"require_tls": True} if http.get("fail_if_not_ssl") else {}),
     }
-    _secret_headers(module)
     _credentials(module, http)
     _tls(module, mapping(http.get("tls_config"), "tls_config"))
     _ip_version(module, http)
     if http.get("proxy_url"):
-        module.options["proxy"] = str(http["proxy_url"])
+        module.options["proxy"] = module.found.without_password(f"{module.name}_proxy", str(http["proxy_url"]))
     if http.get("fail_if_ssl"):
         module.down_when.append("url.startsWith('https:')")
     versions = [str(version) for version in sequence(http.get("valid_http_versions"), "valid_http_versions")]
@@ -129,13 +131,27 @@ def _http(module: _Module, http: Mapping[str, Any]) -> dict[str, Any]:
         module.down_when.append(f"!({' || '.join(f'http_version == {version}' for version in wanted) or 'false'})")
         if "HTTP/2.0" in versions:
             module.options["http_version"] = "auto"
+        for version in versions:
+            if version not in _VERSIONS:
+                module.leave_out(f"http.valid_http_versions: no answer is of the version {version}")
     for pattern in sequence(http.get("fail_if_body_matches_regexp"), "fail_if_body_matches_regexp"):
         module.down_when.append(f"body.matches({quoted(str(pattern))})")
     for pattern in sequence(http.get("fail_if_body_not_matches_regexp"), "fail_if_body_not_matches_regexp"):
         module.down_when.append(f"!body.matches({quoted(str(pattern))})")
+    for key, sign in (("fail_if_body_json_matches_cel", ""), ("fail_if_body_json_not_matches_cel", "!")):
+        if http.get(key):
+            module.down_when.append(f"{sign}({_of_json(str(http[key]))})")
     module.down_when += _header_conditions(http)
     module.note_rest("http", http, _HTTP)
     return {"probe": "http"}
+
+
+_LITERAL_OR_BODY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<![\w.])body\b(?!\s*\()""")
+
+
+def _of_json(expression: str) -> str:
+    """Return a CEL expression over the decoded body by the name that it has here."""
+    return _LITERAL_OR_BODY.sub(lambda match: match[1] or "json", expression)
 
 
 def _header_conditions(http: Mapping[str, Any]) -> Iterator[str]:
@@ -152,12 +168,6 @@ def _header_conditions(http: Mapping[str, Any]) -> Iterator[str]:
                 yield f"!({name} in headers) || {sign}{matches}"
 
 
-def _secret_headers(module: _Module) -> None:
-    for name in module.options["headers"]:
-        if name.lower() in ("authorization", "cookie", "proxy-authorization") or "token" in name.lower():
-            module.options["headers"][name] = module.found.secret(module.name, name)
-
-
 def _credentials(module: _Module, http: Mapping[str, Any]) -> None:
     basic = mapping(http.get("basic_auth"), "basic_auth")
     if basic:
@@ -166,8 +176,12 @@ def _credentials(module: _Module, http: Mapping[str, Any]) -> None:
             password = f"${{file:{basic['password_file']}}}"
         module.options["basic_auth"] = {"username": str(basic.get("username", "")), "password": password}
     bearer = mapping(http.get("authorization"), "authorization")
+    scheme = str(bearer.get("type") or "Bearer").strip()
     token_file = http.get("bearer_token_file") or bearer.get("credentials_file")
-    if token_file:
+    if bearer and scheme.lower() != "bearer":
+        token = f"${{file:{token_file}}}" if token_file else module.found.secret(module.name, "token")
+        module.options["headers"]["Authorization"] = f"{scheme} {token}"
+    elif token_file:
         module.options["bearer_token"] = f"${{file:{token_file}}}"
     elif http.get("bearer_token") or bearer.get("credentials"):
         module.options["bearer_token"] = module.found.secret(module.name, "token")
@@ -185,12 +199,20 @@ def _credentials(module: _Module, http: Mapping[str, Any]) -> None:
                 "scope": scopes,
             }
         )
+        grant = mapping(oauth2.get("endpoint_params"), "endpoint_params")
+        known = {"client_id", "client_secret", "client_secret_file", "scopes", "token_url"}
+        if set(grant) <= {"grant_type"}:  # client_credentials is all that either speaks
+            known.add("endpoint_params")
+        module.note_rest("oauth2", oauth2, frozenset(known))
+    module.found.one_credential(f"module {module.name}", module.options)
 
 
-def _tls(module: _Module, tls: Mapping[str, Any]) -> None:
+def _tls(module: _Module, tls: Mapping[str, Any], *, own_certificate: bool = True) -> None:
     if tls.get("insecure_skip_verify"):
         module.options["verify"] = False
-    names = {"ca_file": "ca_file", "server_name": "server_name", "cert_file": "client_cert", "key_file": "client_key"}
+    names = {"ca_file": "ca_file", "server_name": "server_name"}
+    if own_certificate:
+        names |= {"cert_file": "client_cert_file", "key_file": "client_key_file"}
     module.options |= {ours: tls[theirs] for theirs, ours in names.items() if tls.get(theirs)}
     module.note_rest("tls_config", tls, frozenset({*names, "insecure_skip_verify"}))
 
@@ -204,8 +226,10 @@ def _ip_version(module: _Module, section: Mapping[str, Any]) -> None:
 
 
 def _size(value: Any) -> Any:
-    """Return a size of Go's units (powers of 1024) in ours."""
+    """Return a size of Go's units (powers of 1024) in ours, None for no limit."""
     text = str(value or "").strip()
+    if text.strip("KMGB") == "0":
+        return None
     return text.replace("KB", "KiB").replace("MB", "MiB").replace("GB", "GiB") or None
 
 
@@ -234,7 +258,7 @@ def _tcp(module: _Module, tcp: Mapping[str, Any]) -> dict[str, Any]:
             dialogue.append({"starttls": True})
         module.note_rest("query_response", step, frozenset({"expect", "send", "starttls"}))
     module.options |= {"dialogue": dialogue, **({"tls": True} if tcp.get("tls") else {})}
-    _tls(module, mapping(tcp.get("tls_config"), "tls_config"))
+    _tls(module, mapping(tcp.get("tls_config"), "tls_config"), own_certificate=False)
     _ip_version(module, tcp)
     module.note_rest("tcp", tcp, _TCP)
     return {"probe": "tcp"}
@@ -289,8 +313,6 @@ def _records(module: _Module, rules: Mapping[str, Any]) -> None:
     for key, condition in _RECORD_RULES.items():
         for pattern in sequence(rules.get(key), key):
             module.down_when.append(condition.format(quoted(str(pattern))))
-    if rules:
-        module.leave_out("validate_answer_rrs sees the records' values here, not their names, classes and times")
 
 
 def _grpc(module: _Module, grpc: Mapping[str, Any]) -> dict[str, Any]:

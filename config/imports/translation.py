@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
+
+_SECRET_HEADER = re.compile(r"authorization|token|cookie|api-?key|secret", re.IGNORECASE)
+_PLACE = re.compile(r"([^/?#]*)(.*)", re.DOTALL)
 
 
 class ForeignError(ValueError):
@@ -42,6 +46,31 @@ class Translation:
         if name not in self.secrets:
             self.secrets.append(name)
         return f"${{env:{name}}}"
+
+    def headers(self, where: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return headers, with references in place of what proves somebody's identity."""
+        return {
+            str(name): self.secret(where, str(name))
+            if _SECRET_HEADER.search(str(name)) and not is_reference(value)
+            else str(value)
+            for name, value in values.items()
+        }
+
+    def one_credential(self, where: str, check: dict[str, Any]) -> None:
+        """Leave out a header that one of the check's other parameters makes: two of them would contradict."""
+        headers = check.get("headers") or {}
+        if any(check.get(key) for key in ("basic_auth", "bearer_token", "oauth2")):
+            for name in [name for name in headers if name.lower() == "authorization"]:
+                self.leave_out(where, f"the header {name}: it contradicts the other credentials")
+                check["headers"] = {key: value for key, value in headers.items() if key != name}
+
+    def without_password(self, where: str, url: str) -> str:
+        """Return an address with a reference in place of the password in it."""
+        bare, user, has_password = split_user(url)
+        if not has_password:
+            return url
+        scheme, _, rest = bare.partition("://")
+        return f"{scheme}://{user}:{self.secret(where, 'password')}@{rest}"
 
     def as_yaml(self) -> str:
         """Return the configuration as YAML, with what is missing as comments at its top."""
@@ -109,6 +138,28 @@ def whole(value: Any, where: str, default: int) -> int:
 def quoted(text: str) -> str:
     """Return a text as a CEL string literal."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def is_reference(value: Any) -> bool:
+    """Return whether a text is a secret's place already, not the secret."""
+    return isinstance(value, str) and "${env:" in value
+
+
+def split_user(url: str) -> tuple[str, str, bool]:
+    """Return an address without user and password, the user as it stands there, and whether there is a password."""
+    scheme, sign, rest = url.partition("://")
+    place, path = _PLACE.match(rest).groups()  # type: ignore[union-attr]  # it matches any text
+    who, _, host = place.rpartition("@")
+    user, colon, _ = who.partition(":")
+    return f"{scheme}{sign}{host}{path}", user, bool(colon)
+
+
+def basic_auth_of(url: str, where: str, found: Translation) -> tuple[str, dict[str, Any]]:
+    """Return an address without user and password, and the parameter that holds them instead."""
+    bare, user, has_password = split_user(url)
+    if not has_password:
+        return bare, {}
+    return bare, {"basic_auth": {"username": unquote(user), "password": found.secret(where, "password")}}
 
 
 def plain_id(text: str, taken: Mapping[str, Any] | set[str], most: int = 120) -> str:

@@ -20,6 +20,7 @@ without it. What does not come from the asked address, or answers another questi
 (RFC 5452): where a server answers from another address than it was asked at, `ignored` says so.
 
 Records are written as in zone files, with the last dot of names: `10 mail.example.vn.`; TXT without its quotes.
+The whole answer section is in `answer`, a line of a zone file each, tabs between its parts.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from probes.tcp_address import HostPort, parse_address
 
 PORT = 53
 NOERROR, FORMERR, NOTIMP, BADVERS = 0, 1, 4, 16
-CNAME, ANY = 5, 255
+CNAME, TXT, ANY = 5, 16, 255
 SHOWN_RECORDS = 100
 """How many records conditions can look at."""
 
@@ -162,17 +163,27 @@ def _describe(answer: Answer, inquiry: Inquiry, found: dict[str, float], facts: 
     records = matching(answer, inquiry.asked)
     found["rcode"] = answer.rcode
     found["answers"] = len(records)
+    found["answer_records"] = len(answer.answers)
     found["authorities"] = answer.authorities
     found["additionals"] = answer.additionals
     found["response_bytes"] = answer.size_bytes
     if records:
         found["ttl_min_s"] = min(record.ttl_s for record in records)
     facts["records"] = [plain_line(record.text, 1000) for record in records[:SHOWN_RECORDS]]
+    facts["answer"] = [_zone_line(record) for record in answer.answers[:SHOWN_RECORDS]]
     facts["rcode_name"] = answer.rcode_name
     facts["flags"] = list(answer.flags)
     serials = [record.serial for record in records if record.serial is not None]
     if serials:
         facts["serial"] = serials[0]
+
+
+def _zone_line(record: Record) -> str:
+    """Return a record as a line of a zone file, its parts tabs apart, as other tools print it."""
+    text = plain_line(record.text, 1000)
+    text = f'"{text}"' if record.type == TXT else text
+    type_ = TYPE_NAMES.get(record.type, f"TYPE{record.type}")
+    return f"{name_text(record.owner)}\t{record.ttl_s}\tIN\t{type_}\t{text}"
 
 
 def matching(answer: Answer, asked: Question) -> list[Record]:
@@ -211,6 +222,7 @@ PROBE = Probe(
         "query_s": "from the question to the answer, in seconds; repeated questions included",
         "rcode": "response code (0 NOERROR, 2 SERVFAIL, 3 NXDOMAIN)",
         "answers": "records of the asked type that belong to the name",
+        "answer_records": "records in the answer section, CNAMEs on the way and others included",
         "authorities": "records in the authority section",
         "additionals": "records in the additional section, without that of EDNS",
         "ttl_min_s": "least time to live of these records, in seconds",
@@ -219,6 +231,6 @@ PROBE = Probe(
         "retries": "how often the question had to be sent again",
         "ignored": "datagrams that came and were not the answer",
     },
-    facts={"records": "dyn", "rcode_name": "string", "flags": "dyn", "serial": "int"},
+    facts={"records": "dyn", "answer": "dyn", "rcode_name": "string", "flags": "dyn", "serial": "int"},
     latency="query_s",
 )

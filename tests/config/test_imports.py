@@ -40,6 +40,26 @@ def test_no_secret_is_carried_over(format_: str) -> None:
     assert "hunter2" not in found.as_yaml()
 
 
+def test_what_a_module_of_blackbox_exporter_proves_itself_with() -> None:
+    found = translated("blackbox")
+    modules = {module["id"]: module for module in found.document["modules"]}
+    module = modules["http_scheme"]
+    assert module["headers"] == {"Authorization": "Token ${env:HTTP_SCHEME_TOKEN}"}
+    assert (module["client_cert_file"], module["client_key_file"]) == ("/c.pem", "/k.pem")
+    assert module["proxy"] == "http://noc:${env:HTTP_SCHEME_PROXY_PASSWORD}@10.0.0.3:3128"
+    assert "body_limit" not in module
+    assert modules["http_json"]["down_when"] == [
+        "(json.error == 'body of body.x' || size(json.rows) == 0)",
+        '!(json.status == "UP")',
+    ]
+    assert found.left_out == [
+        "module icmp: icmp.dont_fragment",
+        "module http_scheme: http.oauth2_like",
+        "module tcp_own_certificate: tls_config.cert_file",
+        "module tcp_own_certificate: tls_config.key_file",
+    ]
+
+
 def test_gatus_conditions_are_turned_round() -> None:
     found = translated("gatus")
     first = found.document["targets"][0]

@@ -40,6 +40,9 @@ CASES = [
     ("dns_soa", "dns"),
     ("dns_soa", "dns-other"),
     ("dns_soa", "dns-nxdomain"),
+    ("dns_lines", "dns"),
+    ("dns_lines", "dns-other"),
+    ("dns_lines", "dns-alias"),
 ]
 
 
@@ -129,6 +132,10 @@ async def places(certificate: ssl.SSLContext) -> AsyncIterator[dict[str, str]]:
         replies = {
             "dns": dns_servers.always(dns_servers.a("127.0.0.1")),
             "dns-other": dns_servers.always(dns_servers.a("10.9.9.9")),
+            "dns-alias": dns_servers.always(
+                dns_servers.record(5, dns_servers.wire("www.example.vn")),
+                dns_servers.a("10.9.9.9", owner=dns_servers.wire("www.example.vn")),
+            ),
             "dns-nxdomain": dns_servers.always(rcode=3),
         }
         servers = {
@@ -150,6 +157,8 @@ async def test_the_verdicts_and_the_names_are_the_same(
     places: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     document = yaml.safe_load(FOREIGN.read_text())
+    for module in ("http_scheme", "http_json", "tcp_own_certificate"):  # not known to it yet, or without its files
+        del document["modules"][module]
     for module in document["modules"].values():
         if module["prober"] == "http":
             module["http"]["tls_config"] = {"ca_file": str(tmp_path_factory.getbasetemp() / "ca.pem")}

@@ -21,11 +21,12 @@ async def test_records_are_counted_and_shown():
         result = await run_once(prepare("dns", "example.vn", {"server": server.address, "down_when": held}), "test")
     assert found.failure is None
     assert found.samples == {
-        "query_s": found.samples["query_s"], "rcode": 0, "answers": 2, "authorities": 0,
+        "query_s": found.samples["query_s"], "rcode": 0, "answers": 2, "answer_records": 2, "authorities": 0,
         "additionals": 0, "ttl_min_s": 60,
         "response_bytes": 60, "tcp_fallback": 0, "retries": 0, "ignored": 0,
     }  # fmt: skip
     assert found.facts["records"] == ["192.0.2.1", "192.0.2.2"]
+    assert found.facts["answer"][0] == "example.vn.\t60\tIN\tA\t192.0.2.1"
     assert found.facts["flags"] == ["qr", "rd", "ra"]
     assert result.state is State.UP
 
