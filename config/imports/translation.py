@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,14 +36,25 @@ class Translation:
     document: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    _holders: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def leave_out(self, where: str, what: str) -> None:
         """Note something that has no counterpart."""
         self.left_out.append(f"{where}: {what}")
 
     def secret(self, where: str, what: str) -> str:
-        """Return the reference that stands in place of a secret; the secret itself is not carried along."""
-        name = re.sub(r"[^A-Z0-9]+", "_", f"{where}_{what}".upper()).strip("_")
+        """Return the reference that stands in place of a secret; the secret itself is not carried along.
+
+        Two of them never share a variable, however alike their names are: one would be told the other's.
+        """
+        base = name = re.sub(r"[^A-Z0-9]+", "_", _ascii(f"{where}_{what}").upper()).strip("_") or "SECRET"
+        number = 2
+        while self._holders.setdefault(name, (where, what)) != (where, what):
+            name, number = f"{base}_{number}", number + 1
+        return self.variable(name)
+
+    def variable(self, name: str) -> str:
+        """Return the reference to an environment variable."""
         if name not in self.secrets:
             self.secrets.append(name)
         return f"${{env:{name}}}"
@@ -138,6 +150,12 @@ def whole(value: Any, where: str, default: int) -> int:
 def quoted(text: str) -> str:
     """Return a text as a CEL string literal."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _ascii(text: str) -> str:
+    """Return a text without its diacritics (Unicode, NFKD); đ has none, and becomes d."""
+    apart = unicodedata.normalize("NFKD", text.replace("đ", "d").replace("Đ", "D"))
+    return "".join(c for c in apart if not unicodedata.combining(c))
 
 
 def is_reference(value: Any) -> bool:

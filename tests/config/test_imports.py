@@ -79,14 +79,42 @@ def test_gatus_conditions_are_turned_round() -> None:
         "duong-truyen",
         "thu",
         "ten-mien",
+        "đồ-thị",
+        "hỏi",
+        "gọi",
+        "ten-mien-tcp",
+        "NDXP-đồng-bộ",
     ]
     assert found.left_out == [
         "endpoint NDXP/Cổng dịch vụ công: the condition [IP] == 10.0.0.1: [IP] has no counterpart",
         "endpoint NDXP/Cổng dịch vụ công: alerts",
         "endpoint nghỉ: it is disabled",
         "endpoint la: there is no kind for 'sctp://10.0.0.9:38412'",
+        "endpoint đồ thị: the condition [BODY].data.id == ${env:ID}: it holds an environment variable",
+        "endpoint đồ thị: the header Authorization: it contradicts the other credentials",
+        "endpoint ten-mien-kin: there is no kind for 'tls://10.0.0.53:853'",
+        "external endpoint NDXP/đồng bộ: what pushes must call /heartbeat/<token> of our listener from now on",
         "the file: web",
     ]
+
+
+def test_gatus_clients_are_carried_over() -> None:
+    checks = {target["id"]: target["checks"][0] for target in translated("gatus").document["targets"]}
+    graph = checks["đồ-thị"]
+    assert graph["url"] == "https://api.example.vn/graphql"
+    assert graph["basic_auth"] == {"username": "noc", "password": "${env:ENDPOINT_DO_THI_PASSWORD}"}
+    assert json.loads(graph["body"]) == {"query": "{ users { id } }"}
+    assert graph["headers"] == {"X-Node": "${env:NODE} costs $5", "Content-Type": "application/json"}
+    assert (graph["ip_version"], graph["client_cert_file"], graph["client_key_file"]) == (4, "/c.pem", "/k.pem")
+    assert graph["proxy"] == "http://noc:${env:ENDPOINT_DO_THI_PROXY_PASSWORD}@10.0.0.3:3128"
+    assert graph["down_when"] == ['json.data["my-key"] != "x"', 'json["in"].use != true']
+    assert graph["timeout"] == "5s"  # ten seconds, were the interval as long
+    assert checks["ten-mien"]["timeout"] == "10s"
+    assert checks["hỏi"]["dialogue"] == [{"send": "trạng thái"}, {"expect": ""}]
+    assert checks["gọi"] == checks["gọi"] | {"probe": "grpc", "address": "10.0.0.8:50051", "tls": True, "verify": False}
+    assert checks["ten-mien-tcp"]["transport"] == "tcp"
+    job = checks["NDXP-đồng-bộ"]
+    assert (job["probe"], job["schedule"]) == ("heartbeat", "30m")
 
 
 def test_uptime_kuma_keeps_groups_retries_and_tags() -> None:
@@ -123,6 +151,15 @@ def test_uptime_kuma_keeps_groups_retries_and_tags() -> None:
 def test_what_is_not_such_a_file_is_said(format_: str, document: Any, said: str) -> None:
     with pytest.raises(ForeignError, match=said.replace("?", r"\?")):
         imports.translate(format_, document)
+
+
+def test_secrets_stay_apart() -> None:
+    found = Translation("")
+    assert found.secret("monitor Đất đai", "password") == "${env:MONITOR_DAT_DAI_PASSWORD}"
+    assert found.secret("monitor Đất đai", "password") == "${env:MONITOR_DAT_DAI_PASSWORD}"
+    assert found.secret("monitor dat/đãi", "password") == "${env:MONITOR_DAT_DAI_PASSWORD_2}"
+    assert found.secret("监控", "密码") == "${env:SECRET}"
+    assert found.secret("監控", "密碼") == "${env:SECRET_2}"
 
 
 def test_ids_stay_apart() -> None:
