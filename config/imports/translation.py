@@ -48,6 +48,7 @@ class Translation:
         Two of them never share a variable, however alike their names are: one would be told the other's.
         """
         base = name = re.sub(r"[^A-Z0-9]+", "_", _ascii(f"{where}_{what}").upper()).strip("_") or "SECRET"
+        base = name = f"_{name}" if name[0].isdigit() else name  # a shell sets no variable that begins with a digit
         number = 2
         while self._holders.setdefault(name, (where, what)) != (where, what):
             name, number = f"{base}_{number}", number + 1
@@ -74,6 +75,7 @@ class Translation:
         if any(check.get(key) for key in ("basic_auth", "bearer_token", "oauth2")):
             for name in [name for name in headers if name.lower() == "authorization"]:
                 self.leave_out(where, f"the header {name}: it contradicts the other credentials")
+                self.secrets[:] = [secret for secret in self.secrets if f"${{env:{secret}}}" not in headers[name]]
                 check["headers"] = {key: value for key, value in headers.items() if key != name}
 
     def without_password(self, where: str, url: str) -> str:

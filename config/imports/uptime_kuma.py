@@ -7,9 +7,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from config.imports.translation import ForeignError, Translation, drop_empty, mapping, plain_id, quoted, sequence, whole
+from config.imports.connection_strings import TRANSLATORS
+from config.imports.translation import (
+    ForeignError,
+    Translation,
+    basic_auth_of,
+    drop_empty,
+    mapping,
+    plain_id,
+    quoted,
+    sequence,
+    whole,
+)
 
-_RANGE = re.compile(r"([1-5])00-\1(?:99|50)\Z")
+_RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?\Z")
+_CONTENT_TYPES = {"json": "application/json", "xml": "text/xml", "form": "application/x-www-form-urlencoded"}
+"""What Uptime Kuma says a body is."""
 _EXPIRY_WARNING = "cert.expires_in < duration('504h')"
 """Uptime Kuma's last warning but one comes 14 days before; its first 21 days."""
 
@@ -58,7 +71,7 @@ def _target(
         return {"id": id_, "type": "group", "name": name, "policy": "all", "members": members}
     worker = _TYPES.get(kind)
     if worker is None:
-        found.leave_out(where, f"there is no kind for the type {kind!r}")
+        found.leave_out(where, f"the type {kind!r} has no counterpart")
         return None
     if monitor.get("upsideDown"):
         found.leave_out(where, "upside down mode")
@@ -67,8 +80,8 @@ def _target(
     if check is None:
         return None
     tags = [mapping(tag, "a tag") for tag in sequence(monitor.get("tags"), "tags")]
-    type_ = {"icmp": "link", "postgresql": "connector", "mysql": "connector", "redis": "connector"}
-    type_ |= dict.fromkeys(("mongodb", "sqlserver"), "connector")
+    type_ = {"icmp": "link", "snmp": "link"}
+    type_ |= dict.fromkeys(("postgresql", "mysql", "redis", "mongodb", "sqlserver"), "connector")
     return drop_empty(
         {
             "id": id_,
@@ -93,13 +106,15 @@ def _times(monitor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _http(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[str, Any]:
+    url, basic_auth = basic_auth_of(str(monitor.get("url") or ""), where, found)
     check: dict[str, Any] = {
         "probe": "http",
-        "url": str(monitor.get("url") or ""),
+        "url": url,
         "method": str(monitor.get("method") or "GET"),
         "status": _statuses(monitor, where, found),
         "body": monitor.get("body"),
         "headers": _headers(monitor, where, found),
+        **basic_auth,
     }
     if monitor.get("ignoreTls"):
         check["verify"] = False
@@ -108,7 +123,10 @@ def _http(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[st
         check["follow_redirects"] = False
     elif redirects is not None:
         check["max_redirects"] = min(50, whole(redirects, "maxredirects", 10))
+    if monitor.get("proxyId"):
+        found.leave_out(where, "its proxy: write it as the parameter proxy")
     _credentials(check, monitor, where, found)
+    found.one_credential(where, check)
     down_when = []
     if monitor.get("type") == "keyword" and monitor.get("keyword"):
         contains = f"body.contains({quoted(str(monitor['keyword']))})"
@@ -122,15 +140,17 @@ def _http(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[st
 
 
 def _statuses(monitor: Mapping[str, Any], where: str, found: Translation) -> list[str]:
-    statuses = []
+    statuses: list[str] = []
     for text in sequence(monitor.get("accepted_statuscodes") or ["200-299"], "accepted_statuscodes"):
-        whole = _RANGE.match(str(text))
-        if whole is not None:
-            statuses.append(f"{whole[1]}xx")
-        elif str(text).isdigit():
-            statuses.append(str(text))
-        else:
+        codes = _RANGE.match(str(text))
+        if codes is None:
             found.leave_out(where, f"the accepted status codes {text}")
+            continue
+        first, last = int(codes[1]), int(codes[2] or codes[1])
+        if first % 100 == 0 and last >= first + 99:
+            statuses.append(f"{first // 100}xx")
+        else:
+            statuses += [str(code) for code in range(first, min(last, first + 99) + 1)]
     return statuses
 
 
@@ -140,13 +160,12 @@ def _headers(monitor: Mapping[str, Any], where: str, found: Translation) -> dict
         headers = json.loads(raw) if isinstance(raw, str) and raw.strip() else raw or {}
     except ValueError:
         found.leave_out(where, "headers that are not JSON")
-        return {}
-    return {
-        str(name): found.secret(where, str(name))
-        if re.search(r"authorization|token|cookie|api-?key|secret", str(name), re.IGNORECASE)
-        else str(value)
-        for name, value in mapping(headers, "headers").items()
-    }
+        headers = {}
+    kept = found.headers(where, mapping(headers, "headers"))
+    content_type = _CONTENT_TYPES.get(str(monitor.get("httpBodyEncoding") or "json"))
+    if monitor.get("body") and content_type and "content-type" not in {name.lower() for name in kept}:
+        kept["Content-Type"] = content_type
+    return kept
 
 
 def _credentials(check: dict[str, Any], monitor: Mapping[str, Any], where: str, found: Translation) -> None:
@@ -196,12 +215,37 @@ def _push(_monitor: Mapping[str, Any], where: str, found: Translation) -> dict[s
     return {"probe": "heartbeat", "schedule": f"{interval_s}s", "grace": f"{interval_s}s", "token": token}
 
 
-def _database(kind: str, address: str) -> Callable[[Mapping[str, Any], str, Translation], dict[str, Any]]:
-    def check(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[str, Any]:
-        query = monitor.get("databaseQuery")
-        return {"probe": kind, address: found.secret(where, "connection"), **({"query": query} if query else {})}
+def _database(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[str, Any] | None:
+    check = TRANSLATORS[str(monitor["type"])](str(monitor.get("databaseConnectionString") or ""), where, found)
+    query = monitor.get("databaseQuery")
+    if check is None:
+        return None
+    if query and check["probe"] in ("redis", "mongodb"):
+        found.leave_out(where, "its query")
+        query = None
+    return {**check, "query": query}
 
-    return check
+
+def _mqtt(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[str, Any]:
+    host = str(monitor.get("hostname") or "")
+    scheme, _, place = host.rpartition("://")
+    if monitor.get("mqttSuccessMessage") or monitor.get("mqttTopic"):
+        found.leave_out(where, "the message that it waits for: only that the broker takes and gives is watched")
+    check = {"probe": "mqtt", "address": _address({**monitor, "hostname": place})}
+    if monitor.get("mqttUsername"):
+        check |= {"username": str(monitor["mqttUsername"]), "password": found.secret(where, "password")}
+        check |= {} if scheme == "mqtts" else {"clear_password": True}  # as it is given there
+    return {**check, "tls": True} if scheme == "mqtts" else check
+
+
+def _smtp(monitor: Mapping[str, Any], _where: str, _found: Translation) -> dict[str, Any]:
+    tls = {"secure": "implicit", "starttls": "starttls", "nostarttls": "none"}
+    security = str(monitor.get("smtpSecurity") or "")
+    return {"probe": "smtp", "address": _address(monitor), "tls": tls.get(security, "prefer")}
+
+
+def _websocket(monitor: Mapping[str, Any], _where: str, _found: Translation) -> dict[str, Any]:
+    return {"probe": "websocket", "url": str(monitor.get("url") or ""), "ping": False}
 
 
 _TYPES: Mapping[str, Callable[[Mapping[str, Any], str, Translation], dict[str, Any] | None]] = {
@@ -212,9 +256,8 @@ _TYPES: Mapping[str, Callable[[Mapping[str, Any], str, Translation], dict[str, A
     "port": _port,
     "dns": _dns,
     "push": _push,
-    "postgres": _database("postgresql", "dsn"),
-    "mysql": _database("mysql", "dsn"),
-    "redis": _database("redis", "dsn"),
-    "mongodb": _database("mongodb", "dsn"),
-    "sqlserver": _database("sqlserver", "dsn"),
+    "mqtt": _mqtt,
+    "smtp": _smtp,
+    "websocket-upgrade": _websocket,
+    **dict.fromkeys(TRANSLATORS, _database),
 }

@@ -26,9 +26,7 @@ def translated(format_: str) -> Translation:
 def test_what_is_written_is_a_configuration_of_ours(format_: str, tmp_path: Path) -> None:
     found = translated(format_)
     (tmp_path / "foreign.yaml").write_text(found.as_yaml())
-    values = dict.fromkeys(found.secrets, "a-secret-value") | {
-        name: "postgresql://u:p@10.0.0.7/dd" for name in found.secrets if name.endswith("CONNECTION")
-    }
+    values = dict.fromkeys(found.secrets, "a-secret-value")
     inventory = load(tmp_path, environ={**os.environ, **values})
     assert len(inventory.modules) + len(inventory.targets) == sum(map(len, found.document.values()))
 
@@ -132,7 +130,49 @@ def test_uptime_kuma_keeps_groups_retries_and_tags() -> None:
     assert by_id["Sao-lưu"]["checks"][0]["probe"] == "heartbeat"
     assert by_id["Đất-đai"]["type"] == "connector"
     assert "monitor Cũ: it is paused" in found.left_out
-    assert "monitor Trò chơi: there is no kind for the type 'gamedig'" in found.left_out
+    assert "monitor Trò chơi: the type 'gamedig' has no counterpart" in found.left_out
+
+
+def test_uptime_kuma_databases_keep_their_addresses_without_their_passwords() -> None:
+    found = translated("uptime-kuma")
+    checks = {target["id"]: target["checks"][0] for target in found.document["targets"] if "checks" in target}
+    assert checks["Đất-đai"]["dsn"] == "postgresql://u:${env:MONITOR_DAT_DAI_PASSWORD}@10.0.0.7/dd"
+    assert checks["Hộ-tịch"]["dsn"] == "mysql://u:${env:MONITOR_HO_TICH_PASSWORD}@10.0.0.7:3306/ht"
+    assert checks["Văn-bản"]["uri"] == (
+        "mongodb://u:${env:MONITOR_VAN_BAN_PASSWORD}@10.0.0.7:27017/vb?authSource=admin&tls=true"
+    )
+    queue = {"address": "10.0.0.7:6380", "password": "${env:MONITOR_HANG_DOI_PASSWORD}", "database": 2, "tls": True}
+    assert checks["Hàng-đợi"] == checks["Hàng-đợi"] | queue
+    assert checks["Thuế"]["dsn"] == (
+        "sqlserver://u:${env:MONITOR_THUE_PASSWORD}@10.0.0.7:1433/thue?encrypt=yes&trustServerCertificate=no"
+    )
+    assert {line for line in found.left_out if "address" in line or "connection" in line or "query" in line} == {
+        "monitor Hộ tịch: the option charset of its address",
+        "monitor Văn bản: its query",
+        "monitor Cụm: its address: a check watches one server, host:port",
+        "monitor Thuế: Connection Timeout of its connection string",
+    }
+
+
+def test_uptime_kuma_brokers_and_requests() -> None:
+    found = translated("uptime-kuma")
+    checks = {target["id"]: target["checks"][0] for target in found.document["targets"] if "checks" in target}
+    broker = {"address": "10.0.0.7:8883", "username": "u", "password": "${env:MONITOR_QUAN_TRAC_PASSWORD}", "tls": True}
+    assert checks["Quan-trắc"] == checks["Quan-trắc"] | broker
+    assert (checks["Thư"]["address"], checks["Thư"]["tls"]) == ("10.0.0.7:25", "starttls")
+    assert checks["Ổ-cắm"]["url"] == "wss://api.example.vn/s"
+    sent = checks["Nộp"]
+    assert (sent["url"], sent["headers"]) == (
+        "https://nop.example.vn/",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert sent["basic_auth"] == {"username": "noc", "password": "${env:MONITOR_NOP_PASSWORD}"}
+    assert sent["status"] == ["200", "201", "202", "3xx"]
+    assert [line.partition(": ")[2] for line in found.left_out if line.startswith("monitor Nộp")] == [
+        "the accepted status codes x",
+        "its proxy: write it as the parameter proxy",
+        "the header Authorization: it contradicts the other credentials",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +198,7 @@ def test_secrets_stay_apart() -> None:
     assert found.secret("monitor Đất đai", "password") == "${env:MONITOR_DAT_DAI_PASSWORD}"
     assert found.secret("monitor Đất đai", "password") == "${env:MONITOR_DAT_DAI_PASSWORD}"
     assert found.secret("monitor dat/đãi", "password") == "${env:MONITOR_DAT_DAI_PASSWORD_2}"
+    assert found.secret("2xx", "token") == "${env:_2XX_TOKEN}"
     assert found.secret("监控", "密码") == "${env:SECRET}"
     assert found.secret("監控", "密碼") == "${env:SECRET_2}"
 
