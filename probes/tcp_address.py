@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 HOST_LIMIT = 253
 """Characters of a name (RFC 1035, section 2.3.4, less the root's length byte and dot)."""
 
+SHOWN_LIMIT = 80
+"""How much of a text that is no address an error repeats."""
+
 _HOST = re.compile(r"(?!\.)[^\s\x00-$&-,/:-@\[-^`{-\x7f]+\Z")
 """No white space and no ASCII punctuation but `-`, `.`, `_` and, for the scope of an address, `%`."""
 
@@ -40,7 +43,7 @@ def parse_address(text: str, default_port: int | None = None) -> HostPort:
     if not port and default_port is not None:
         return HostPort(host, default_port)
     if not _PORT.match(port) or not 0 < int(port) <= 65535:
-        message = f"{text!r} is not an address: write host:port, such as example.vn:443 or [2001:db8::1]:443"
+        message = f"{_shown(text)} is not an address: write host:port, such as example.vn:443 or [2001:db8::1]:443"
         raise ValueError(message)
     return HostPort(host, int(port))
 
@@ -55,8 +58,15 @@ def _split(text: str) -> tuple[str, str]:
         if _HOST.match(host) and len(host) <= HOST_LIMIT:
             return host, port
     hint = "; put an IPv6 address in brackets: [2001:db8::1]:443" if text.count(":") > 1 else ""
-    message = f"{text!r} is not an address: write host:port{hint}"
+    message = f"{_shown(text)} is not an address: write host:port{hint}"
     raise ValueError(message)
+
+
+def _shown(text: str) -> str:
+    """Return what may be shown of something that is no address: a part of it, and nothing of a URL with a user."""
+    if "@" in text:
+        return "what is given, with a user in it,"
+    return repr(text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]}…")
 
 
 def _is_ipv6(text: str) -> bool:

@@ -315,3 +315,17 @@ def test_a_wrong_address_says_what_is_right(address, reason):
 def test_wrong_parameters_say_what_is_wrong(parameters, reason):
     with pytest.raises(WrongUseError, match=reason):
         prepare("tcp", "127.0.0.1:1", parameters)
+
+
+@pytest.mark.parametrize(
+    "address", [f"redis://:{'hunter2' * 3}@10.0.0.1:6379", f"noc:{'hunter2' * 3}@mail.example.vn:25"]
+)
+def test_an_address_that_is_none_is_not_repeated_with_its_password(address):
+    with pytest.raises(WrongUseError, match="what is given, with a user in it, is not an address") as caught:
+        prepare("tcp", address, {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_that_is_none_is_repeated_in_part():
+    with pytest.raises(WrongUseError, match=r"'x{80}…' is not an address"):
+        prepare("tcp", "x" * 5000, {})
