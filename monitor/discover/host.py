@@ -11,10 +11,12 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from alerts.model import State
 from monitor.discover import web
 from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, variable
 from monitor.discover.trials import Trials
 from probes import registry
+from probes.model import Layer
 from probes.packet_address import check_host
 from probes.tcp_address import HostPort
 
@@ -67,10 +69,10 @@ async def discover(host: str, trials: Trials, ports: Iterable[int] = PORTS) -> D
     wanted = list(dict.fromkeys(ports))[:PORTS_LIMIT]
     found = Discovery(host.replace(":", "-"), "endpoint", host, Text("", ""))
     pings = {"address": host}
-    alive, answers = await asyncio.gather(
-        trials.is_up("icmp", pings), asyncio.gather(*(_look_at(host, port, trials) for port in wanted))
+    pinged, answers = await asyncio.gather(
+        trials.run("icmp", pings), asyncio.gather(*(_look_at(host, port, trials) for port in wanted))
     )
-    if alive:
+    if pinged is not None and pinged.result.state is State.UP:
         found.checks.append(
             Proposed("icmp", pings, Text("trả lời ping", "answers pings"), interval="10s", timeout="5s")
         )
@@ -78,6 +80,9 @@ async def discover(host: str, trials: Trials, ports: Iterable[int] = PORTS) -> D
         found.checks += checks
         found.notes += notes
     if not found.checks:
+        failure = pinged.result.failure if pinged is not None else None
+        if pinged is not None and failure is not None and failure.layer is Layer.NAME:
+            raise NothingFoundError(pinged.result.message)
         message = f"{host} answers neither pings nor on any of {len(wanted)} ports"
         raise NothingFoundError(message)
     many = len(wanted)

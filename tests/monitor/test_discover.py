@@ -400,3 +400,8 @@ def test_the_command_line_tells_wrong_use_from_nothing_found(arguments, status, 
         cli_discover.discover(cli_discover.Request(what, address, parameters, "1s", as_json=False))
     assert ended.value.exit_code == status
     assert words in capsys.readouterr().err
+
+
+async def test_a_host_whose_name_is_not_found_is_not_called_silent(trials):
+    with pytest.raises(NothingFoundError, match="name lookup failed"):
+        await host.discover("khong-co.invalid", trials, [22])
