@@ -40,6 +40,7 @@ _KNOWN = frozenset(
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _CONDITION = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+?)\s*\Z")
 _CALL = re.compile(r"(len|has|pat|any)\((.*)\)\Z", re.DOTALL)
+_ANY_PLACEHOLDER = re.compile(r"(?:(?:len|has)\()?\[[A-Z_]+\]")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+\Z")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?\Z")
 _BODY_PATH = re.compile(r"\[BODY\]((?:\.[^.\[\]]+|\[\d+\])*)\Z")
@@ -303,11 +304,15 @@ def _failed_by(text: str, check: Mapping[str, Any]) -> list[str]:
         return [_pattern(value, sign, call[2])]
     if call is not None and call[1] == "any":
         options = [option.strip() for option in call[2].split(",")]
+        if any(_CALL.match(option) for option in options):
+            raise _Untranslatable("it holds a pattern within any()")
         alternatives = " || ".join(f"{value} == {_literal(option, kind)}" for option in options)
         return [f"!({alternatives})" if sign == "==" else f"({alternatives})"]
     if kind == "has":
         wanted = (right == "true") is (sign == "==")
         return [f"!({value})" if wanted else value]
+    if _ANY_PLACEHOLDER.match(right):
+        return [f"{value} {_OPPOSITE[sign]} {_placeholder(right, check)[0]}"]
     return [f"{value} {_OPPOSITE[sign]} {_literal(right, kind)}"]
 
 

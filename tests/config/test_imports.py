@@ -96,6 +96,24 @@ def test_gatus_conditions_are_turned_round() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("condition", "turned_round"),
+    [
+        ("[BODY].waiting <= [BODY].limit", "json.waiting > json.limit"),
+        ("len([BODY].rows) == [BODY].count", "size(json.rows) != json.count"),
+        ("[BODY].owner != len([BODY].rows)", "json.owner == size(json.rows)"),
+        ("[STATUS] == [IP]", None),
+        ("[BODY].name == any(pat(a*), b)", None),
+        ("[BODY].name == any(a, b)", '!(json.name == "a" || json.name == "b")'),
+    ],
+)
+def test_a_gatus_condition_between_two_placeholders(condition: str, turned_round: str | None) -> None:
+    endpoint = {"name": "a", "url": "http://10.0.0.1/", "conditions": [condition]}
+    found = imports.translate("gatus", {"endpoints": [endpoint]})
+    assert found.document["targets"][0]["checks"][0].get("down_when") == ([turned_round] if turned_round else None)
+    assert bool(found.left_out) is (turned_round is None)
+
+
 def test_gatus_clients_are_carried_over() -> None:
     checks = {target["id"]: target["checks"][0] for target in translated("gatus").document["targets"]}
     graph = checks["đồ-thị"]
