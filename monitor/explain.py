@@ -196,7 +196,7 @@ def figure(name: str, value: float) -> str:
         return f"{value:,.0f} B".replace(",", " ")
     if name.endswith("_bps"):
         return f"{value / 1e6:.4g} Mbit/s"
-    return f"{value:.10g}"
+    return f"{value:.15g}"
 
 
 def span(seconds: float) -> str:

@@ -91,8 +91,8 @@ class Page:
         self._lines: dict[str, list[str]] = {}
 
     def add(self, name: str, labels: str, value: float) -> None:
-        """Add one series; `labels` is the text between the braces."""
-        self._lines.setdefault(name, []).append(f"{name}{{{labels}}} {value:.10g}\n" if labels else f"{name} {value}\n")
+        """Add one series; `labels` is the text between the braces. Fifteen digits: a hash of 48 bits stays itself."""
+        self._lines.setdefault(name, []).append(f"{name}{{{labels}}} {value:.15g}\n" if labels else f"{name} {value}\n")
 
     def text(self) -> str:
         """Return everything added."""

@@ -12,6 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from alerts.model import Result, State
 from config.loader import load
 from config.model import LOOPBACK, Inventory
+from monitor.explain import figure
 from monitor.listener import PROBES_AT_ONCE, Routes, _is_within, create_listener
 from monitor.metrics import checks_text, engine_registry, engine_text, escape, probe_text
 from probes.heartbeat_book import Signal
@@ -228,6 +229,14 @@ def test_series_are_grouped_by_name_with_one_header_each() -> None:
     assert lines == ['probe_success{check="a/http"} 1', 'probe_success{check="b/http"} 1']
     assert 'probe_ssl_earliest_cert_expiry{check="a/http"} 11.5' in text
     assert 'thongsuot_check_state{check="a/http"} 0' in text
+
+
+def test_large_figures_keep_their_digits() -> None:
+    samples = {"route_hash": float((1 << 48) - 1), "hop_1_rtt_s": 1.1e-05}
+    text = probe_text("path", Result("a/path", "a", 0, 1.0, State.UP, None, "", samples))
+    assert 'sample="route_hash"} 281474976710655\n' in text
+    assert 'sample="hop_1_rtt_s"} 1.1e-05\n' in text
+    assert figure("route_hash", samples["route_hash"]) == "281474976710655"
 
 
 def test_what_was_not_measured_has_no_series() -> None:
