@@ -16,8 +16,9 @@ is not run, are `query_failed` with code and words: it is reached and speaks, bu
 redirects (a SCAN listener of RAC): write a check for the listener of each node.
 
 **Query.** One statement (`SELECT 1 FROM DUAL` by default), in a transaction that is read only (`SET TRANSACTION READ
-ONLY`). Each round trip has a `call_timeout` just below the time left, after which the driver tells the server to stop.
-At most 1,000 rows are taken. Conditions look at the first row: `row.NAME`, in capitals as Oracle has it, and `value`.
+ONLY`). It begins with `SELECT` or `WITH`: what defines (`DROP`, `TRUNCATE`, …) would end that transaction and be run.
+Each round trip has a `call_timeout` just below the time left, after which the driver tells the server to stop. At most
+1,000 rows are taken. Conditions look at the first row: `row.NAME`, in capitals as Oracle has it, and `value`.
 
 **Role.** `primary`, `replica` (any standby) or `other`, with no privilege at all (`SYS_CONTEXT`); the fact `open_mode`
 and `read_only` need V$DATABASE.
@@ -51,6 +52,7 @@ stand-in for the driver's connection, never against a database.** Each run logs 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -78,6 +80,9 @@ from probes.resolver import IpVersion, resolve
 
 Dsn = Annotated[DatabaseUrl, FORM]
 
+_QUESTION = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH)\b", re.IGNORECASE | re.DOTALL)
+"""What CREATE, DROP and the like are not: these commit first (SQL Language Reference, COMMIT), and are then run."""
+
 
 class OracleInStep(InStep):
     """Another database that should hold the same."""
@@ -94,6 +99,16 @@ class OracleParams(SqlParams):
     query: Statement = Field("SELECT 1 FROM DUAL", description="One statement.")
     details: bool = Field(True, description="Whether to ask for the database's own figures.")
     in_step: OracleInStep | None = Field(None, description="Another database that should hold the same.")
+
+    @model_validator(mode="after")
+    def _only_asks(self) -> OracleParams:
+        rules = (self, self.freshness, self.in_step)
+        for sql in (rule.query for rule in rules if rule is not None and rule.query is not None):
+            if not _QUESTION.match(sql):
+                raise ValueError(
+                    "a query begins with SELECT or WITH: Oracle ends the read-only transaction before anything else"
+                )
+        return self
 
     @model_validator(mode="after")
     def _names_a_database(self) -> OracleParams:

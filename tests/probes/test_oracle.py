@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import sys
+from contextlib import nullcontext
 from decimal import Decimal
 
 import oracledb
@@ -289,6 +290,29 @@ def test_a_wrong_dsn_is_explained_without_its_secret(text):
     with pytest.raises(WrongUseError) as told:
         prepare("oracle", text, {})
     assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_fine"),
+    [
+        ("select 1 from dual", True),
+        ("WITH t AS (SELECT 1 a FROM DUAL) SELECT a FROM t", True),
+        ("/* DROP */ -- x\n (SELECT 1 FROM DUAL)", True),
+        ("DROP TABLE citizens", False),
+        ("truncate table citizens", False),
+        ("-- SELECT\nCREATE TABLE t (a INT)", False),
+        ("COMMIT", False),
+        ("BEGIN EXECUTE IMMEDIATE 'DROP TABLE t'; END;", False),
+        ("SELECTED", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["query", "freshness", "in_step"])
+def test_what_oracle_would_commit_before_is_not_taken_for_a_query(sql, is_fine, place):
+    url = "oracle://u:p@h/x"
+    rules = {"freshness": {"query": sql, "max_age": "1m"}, "in_step": {"query": sql, "max_gap": 1, "dsn": url}}
+    fate = nullcontext() if is_fine else pytest.raises(WrongUseError, match="begins with SELECT or WITH")
+    with fate:
+        prepare("oracle", url, {place: rules.get(place, sql)})
 
 
 async def test_a_session_is_logged_off_and_not_waited_for():
