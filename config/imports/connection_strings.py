@@ -86,13 +86,8 @@ def _sqlserver(text: str, where: str, found: Translation) -> dict[str, Any] | No
     user = quote(given.get("user", ""), safe="")
     who = f"{user}:{found.secret(where, 'password')}@" if user else ""
     yes_or_no = {"true": "yes", "false": "no", "mandatory": "yes", "optional": "no"}
-    options = urlencode(
-        {
-            name: yes_or_no.get(given[name].lower(), given[name].lower())
-            for name in ("encrypt", "trustServerCertificate")
-            if name in given
-        }
-    )
+    told = [(name, given[name].lower()) for name in ("encrypt", "trustServerCertificate") if name in given]
+    options = urlencode([(name, yes_or_no.get(value, value)) for name, value in told])
     dsn = f"sqlserver://{who}{server}/{quote(given.get('database', ''), safe='')}"
     return {"probe": "sqlserver", "dsn": f"{dsn}?{options}" if options else dsn}
 

@@ -231,7 +231,7 @@ def _mqtt(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[st
     scheme, _, place = host.rpartition("://")
     if monitor.get("mqttSuccessMessage") or monitor.get("mqttTopic"):
         found.leave_out(where, "the message that it waits for: only that the broker takes and gives is watched")
-    check = {"probe": "mqtt", "address": _address({**monitor, "hostname": place})}
+    check: dict[str, Any] = {"probe": "mqtt", "address": _address({**monitor, "hostname": place})}
     if monitor.get("mqttUsername"):
         check |= {"username": str(monitor["mqttUsername"]), "password": found.secret(where, "password")}
         check |= {} if scheme == "mqtts" else {"clear_password": True}  # as it is given there
