@@ -23,6 +23,7 @@ from config.imports.translation import (
 _RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?\Z")
 _CONTENT_TYPES = {"json": "application/json", "xml": "text/xml", "form": "application/x-www-form-urlencoded"}
 """What Uptime Kuma says a body is."""
+_INTERVAL_MOST_S, _CONFIRM_MOST = 86_400, 100
 _EXPIRY_WARNING = "cert.expires_in < duration('504h')"
 """Uptime Kuma's last warning but one comes 14 days before; its first 21 days."""
 
@@ -46,14 +47,25 @@ def translate(document: Any) -> Translation:
         target = _target(number, monitors, ids, where, found)
         if target is not None:
             targets.append(target)
-    kept = {target["id"] for target in targets}
-    for target in targets:
-        if "members" in target:
-            target["members"] = [member for member in target["members"] if member in kept]
-    found.document["targets"] = [target for target in targets if target.get("members", True)]
+    found.document["targets"] = _without_empty_groups(targets, found)
     for entry in sequence(root.get("notificationList"), "notificationList"):
         found.leave_out(f"notification {mapping(entry, 'a notification').get('name')}", "write it under receivers:")
     return found
+
+
+def _without_empty_groups(targets: list[dict[str, Any]], found: Translation) -> list[dict[str, Any]]:
+    """Return the targets, groups with the members that are left; a group that was of empty ones alone is empty too."""
+    while True:
+        kept = {target["id"] for target in targets}
+        for target in targets:
+            if "members" in target:
+                target["members"] = [member for member in target["members"] if member in kept]
+        empty = [target for target in targets if not target.get("members", True)]
+        if not empty:
+            return targets
+        for target in empty:
+            found.leave_out(f"group {target['name']}", "it has no members that could be carried over")
+        targets = [target for target in targets if target not in empty]
 
 
 def _target(
@@ -94,13 +106,13 @@ def _target(
 
 
 def _times(monitor: Mapping[str, Any]) -> dict[str, Any]:
-    interval_s = max(1, whole(monitor.get("interval"), "interval", 60))
+    interval_s = min(max(1, whole(monitor.get("interval"), "interval", 60)), _INTERVAL_MOST_S)
     retry_s = whole(monitor.get("retryInterval"), "retryInterval", 0)
     timeout_s = whole(monitor.get("timeout"), "timeout", 0) or interval_s * 0.8
     return {
         "interval": f"{interval_s}s",
         "timeout": f"{min(timeout_s, interval_s):g}s",
-        "confirm": {"down": whole(monitor.get("maxretries"), "maxretries", 0) + 1, "up": 1},
+        "confirm": {"down": min(whole(monitor.get("maxretries"), "maxretries", 0) + 1, _CONFIRM_MOST), "up": 1},
         "retry_interval": f"{min(retry_s, interval_s)}s" if retry_s else None,
     }
 
@@ -198,13 +210,16 @@ def _address(monitor: Mapping[str, Any]) -> str:
     return f"[{host}]:{monitor.get('port')}" if ":" in host else f"{host}:{monitor.get('port')}"
 
 
-def _dns(monitor: Mapping[str, Any], _where: str, _found: Translation) -> dict[str, Any]:
-    server, port = str(monitor.get("dns_resolve_server") or ""), monitor.get("port") or 53
+def _dns(monitor: Mapping[str, Any], where: str, found: Translation) -> dict[str, Any]:
+    server, *others = [part.strip() for part in str(monitor.get("dns_resolve_server") or "").split(",")]
+    if others:
+        found.leave_out(where, f"the name servers beside {server}: a check asks one")
+    port = monitor.get("port") or 53
     return {
         "probe": "dns",
         "name": str(monitor.get("hostname") or ""),
         "type": str(monitor.get("dns_resolve_type") or "A"),
-        "server": server.split(",", maxsplit=1)[0].strip() + ("" if port == 53 else f":{port}"),
+        "server": server if port == 53 else _address({"hostname": server, "port": port}),
     }
 
 

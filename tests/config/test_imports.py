@@ -151,6 +151,20 @@ def test_uptime_kuma_keeps_groups_retries_and_tags() -> None:
     assert "monitor Trò chơi: the type 'gamedig' has no counterpart" in found.left_out
 
 
+def test_uptime_kuma_beyond_our_bounds() -> None:
+    found = translated("uptime-kuma")
+    by_id = {target["id"]: target for target in found.document["targets"]}
+    assert by_id.keys().isdisjoint({"Ngoài", "Trong"})
+    check = by_id["Tên-miền"]["checks"][0]
+    assert check["server"] == "[2001:db8::53]:5353"
+    assert (check["interval"], check["confirm"]["down"]) == ("86400s", 100)
+    assert {line for line in found.left_out if "group" in line or "name servers" in line} == {
+        "group Trong: it has no members that could be carried over",
+        "group Ngoài: it has no members that could be carried over",
+        "monitor Tên miền: the name servers beside 2001:db8::53: a check asks one",
+    }
+
+
 def test_uptime_kuma_databases_keep_their_addresses_without_their_passwords() -> None:
     found = translated("uptime-kuma")
     checks = {target["id"]: target["checks"][0] for target in found.document["targets"] if "checks" in target}
