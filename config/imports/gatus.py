@@ -52,8 +52,8 @@ _CEL_WORD = re.compile(
 )
 """What is no name in CEL (language definition, "Syntax")."""
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}|\$(\w+)")
-_TIMEOUT_S = 10.0
-"""What Gatus gives a request unless its client says otherwise."""
+_DAY_S, _TIMEOUT_S = 86_400.0, 10.0
+"""The second is what Gatus gives a request unless its client says otherwise."""
 
 
 class _Untranslatable(ValueError):  # noqa: N818 - not an error of anybody's
@@ -140,17 +140,22 @@ def _check(endpoint: Mapping[str, Any], where: str, found: Translation) -> dict[
             down_when += _failed_by(str(text), check)
         except _Untranslatable as error:
             found.leave_out(where, f"the condition {text}: {error}")
-    interval = str(endpoint.get("interval") or "60s")
-    check.setdefault("timeout", f"{_timeout_s(interval):g}s")
+    interval = _interval(str(endpoint.get("interval") or "60s"), where, found)
+    check.setdefault("timeout", f"{min(_TIMEOUT_S, parse_duration(interval)):g}s")
     found.one_credential(where, check)
     return drop_empty({**check, "interval": interval, "confirm": 1, "down_when": down_when})
 
 
-def _timeout_s(interval: str) -> float:
+def _interval(text: str, where: str, found: Translation) -> str:
+    """Return an interval within our bounds."""
     try:
-        return min(_TIMEOUT_S, parse_duration(interval))
-    except ValueError:  # the loader will say so, with its line
-        return _TIMEOUT_S
+        interval_s = parse_duration(text)
+    except ValueError:
+        interval_s = 0.0
+    if 1.0 <= interval_s <= _DAY_S:
+        return text
+    found.leave_out(where, f"the interval {text}: ours are from a second to a day")
+    return "1d" if interval_s > _DAY_S else "1s" if interval_s else "60s"
 
 
 def _http(endpoint: Mapping[str, Any], url: str, where: str, found: Translation) -> dict[str, Any]:

@@ -114,6 +114,15 @@ def test_a_gatus_condition_between_two_placeholders(condition: str, turned_round
     assert bool(found.left_out) is (turned_round is None)
 
 
+@pytest.mark.parametrize(
+    ("given", "ours"), [("168h", "1d"), ("500ms", "1s"), ("1h30m", "1h30m"), ("often", "60s"), (None, "60s")]
+)
+def test_a_gatus_interval_is_within_our_bounds(given: str | None, ours: str) -> None:
+    found = imports.translate("gatus", {"endpoints": [{"name": "a", "url": "tcp://10.0.0.1:22", "interval": given}]})
+    assert found.document["targets"][0]["checks"][0]["interval"] == ours
+    assert bool(found.left_out) is (given is not None and given != ours)
+
+
 def test_gatus_clients_are_carried_over() -> None:
     checks = {target["id"]: target["checks"][0] for target in translated("gatus").document["targets"]}
     graph = checks["đồ-thị"]
