@@ -141,6 +141,8 @@ def _check(endpoint: Mapping[str, Any], where: str, found: Translation) -> dict[
         except _Untranslatable as error:
             found.leave_out(where, f"the condition {text}: {error}")
     interval = _interval(str(endpoint.get("interval") or "60s"), where, found)
+    if _seconds(str(check.get("timeout", ""))) > parse_duration(interval):
+        found.leave_out(where, f"client.timeout {check.pop('timeout')}: it is longer than the interval")
     check.setdefault("timeout", f"{min(_TIMEOUT_S, parse_duration(interval)):g}s")
     found.one_credential(where, check)
     return drop_empty({**check, "interval": interval, "confirm": 1, "down_when": down_when})
@@ -148,14 +150,19 @@ def _check(endpoint: Mapping[str, Any], where: str, found: Translation) -> dict[
 
 def _interval(text: str, where: str, found: Translation) -> str:
     """Return an interval within our bounds."""
-    try:
-        interval_s = parse_duration(text)
-    except ValueError:
-        interval_s = 0.0
+    interval_s = _seconds(text)
     if 1.0 <= interval_s <= _DAY_S:
         return text
     found.leave_out(where, f"the interval {text}: ours are from a second to a day")
     return "1d" if interval_s > _DAY_S else "1s" if interval_s else "60s"
+
+
+def _seconds(text: str) -> float:
+    """Return a duration in seconds, 0 for what is none."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        return 0.0
 
 
 def _http(endpoint: Mapping[str, Any], url: str, where: str, found: Translation) -> dict[str, Any]:

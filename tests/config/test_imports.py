@@ -123,6 +123,14 @@ def test_a_gatus_interval_is_within_our_bounds(given: str | None, ours: str) -> 
     assert bool(found.left_out) is (given is not None and given != ours)
 
 
+@pytest.mark.parametrize(("given", "ours"), [("20s", "5s"), ("3s", "3s"), (None, "5s")])
+def test_a_gatus_time_out_is_no_longer_than_the_interval(given: str | None, ours: str) -> None:
+    endpoint = {"name": "a", "url": "tcp://10.0.0.1:22", "interval": "5s", "client": {"timeout": given}}
+    found = imports.translate("gatus", {"endpoints": [endpoint]})
+    assert found.document["targets"][0]["checks"][0]["timeout"] == ours
+    assert bool(found.left_out) is (given == "20s")
+
+
 def test_gatus_clients_are_carried_over() -> None:
     checks = {target["id"]: target["checks"][0] for target in translated("gatus").document["targets"]}
     graph = checks["đồ-thị"]
