@@ -44,17 +44,30 @@ class Session:
         if secret:
             commands.append(("AUTH", user, secret) if user else ("AUTH", secret))
         commands.append(("SELECT", str(database)))
-        for words, answer in zip(commands, await self.ask(commands), strict=True):
+        for words, answer in zip(commands, await self.ask(commands, secret), strict=True):
             # NOPERM for SELECT is a login that may not choose: database 0 is what it has.
-            may_not_choose = words[0] == "SELECT" and not database and not answer_is_noauth(answer)
+            may_not_choose = words[0] == "SELECT" and not database and answer_is_refusal(answer)
             if isinstance(answer, ServerError) and not may_not_choose:
-                raise failure_of(ServerError(answer.replace(secret, "***") if secret else answer))
+                raise failure_of(answer, secret)
 
-    async def ask(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Send commands in one round trip and return their answers, errors among them. Raises TroubleError."""
+    async def ask(self, commands: Sequence[tuple[str, ...]], secret: str = "") -> list[Any]:
+        """Send commands in one round trip and return their answers, errors among them.
+
+        Raises TroubleError, OSError. A server that is full says so to the first command and hangs up on the others:
+        what it said last is then why it ended, not that it did; `secret` is not repeated.
+        """
         self._reader.left = LIMIT_BYTES
         await self.stream.send(b"".join(command(*words) for words in commands))
-        return [await self._answer() for _ in commands]
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(await self._answer())
+            except (TroubleError, ConnectionError) as error:
+                is_over = isinstance(error, ConnectionError) or error.failure is Failure.CONNECTION_CLOSED
+                if is_over and answers and isinstance(answers[-1], ServerError):
+                    raise failure_of(answers[-1], secret) from None
+                raise
+        return answers
 
     async def _answer(self) -> Any:
         while True:
@@ -76,12 +89,13 @@ class Session:
         self.stream.close()
 
 
-def failure_of(error: ServerError) -> TroubleError:
-    """Return what an error that the server answered means."""
+def failure_of(error: ServerError, secret: str = "") -> TroubleError:
+    """Return what an error that the server answered means; a secret in it is not repeated."""
     is_rejected = error.startswith(_REJECTED)
-    return TroubleError(Failure.AUTH_REJECTED if is_rejected else Failure.QUERY_FAILED, str(error))
+    text = error.replace(secret, "***") if secret else str(error)
+    return TroubleError(Failure.AUTH_REJECTED if is_rejected else Failure.QUERY_FAILED, text)
 
 
-def answer_is_noauth(answer: object) -> bool:
-    """Say whether the server answers nobody who has not logged in."""
-    return isinstance(answer, ServerError) and answer.startswith("NOAUTH")
+def answer_is_refusal(answer: object) -> bool:
+    """Say whether the server knows us, and does not take that command of ours (or of anybody)."""
+    return isinstance(answer, ServerError) and answer.startswith(("NOPERM", "ERR unknown command"))
