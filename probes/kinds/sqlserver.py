@@ -18,7 +18,8 @@ password can be read on the way. `trustServerCertificate=yes` takes any certific
 
 **Query.** One batch (`SELECT 1` by default); of its first result at most 1,000 rows and 1 MiB are taken. Conditions
 look at its first row: `row.name`, and `value`, its first column. The session runs in implicit transactions that are
-rolled back: nothing that it changes stays. It waits for no lock longer than the time left (`LOCK_TIMEOUT`), and is the
+rolled back: nothing that it changes stays, unless the batch commits it itself; this server has no transaction that is
+read only, so let the login's rights be. It waits for no lock longer than the time left (`LOCK_TIMEOUT`), and is the
 victim of any deadlock. This server has no time limit for statements; one that is cut off is sent an attention.
 
 **Role.** Of the availability group where there is one, else `primary` if the database takes writes and `replica` if it
