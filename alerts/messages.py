@@ -14,6 +14,7 @@ import jinja2
 
 from alerts.model import REDUNDANCY_LOST, Incident, Notification
 from alerts.registry import Message
+from alerts.wording import reason_in_words
 from probes.conditions import one_line
 
 IMPACT_SHOWN = 20
@@ -66,6 +67,7 @@ def _values(facts: Facts) -> dict[str, Any]:
         "impact": impact[:IMPACT_SHOWN],
         "impact_more": max(0, len(impact) - IMPACT_SHOWN),
         "impact_count": len(impact),
+        "reason": reason_in_words(incident.reason, facts.language),
         "redundancy_lost": incident.reason == REDUNDANCY_LOST,
         "started": local(incident.started_ms),
         "opened": local(incident.opened_ms),

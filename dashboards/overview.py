@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 from alerts.model import Incident, State
+from alerts.wording import reason_in_words
 from dashboards.formats import NOTHING, Formats
 from dashboards.naming import abbreviated, folded, grouped
-from dashboards.wording import reason_in_words, say, state_in_words
+from dashboards.wording import say, state_in_words
 from monitor.views import Name, Overview, TargetRow
 
 TILES_LIMIT = 600

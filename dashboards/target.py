@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alerts.model import Incident, State, Subject, Transition
+from alerts.wording import reason_in_words
 from dashboards.figures import latency_figure, phases_figure
 from dashboards.formats import NOTHING, Formats
 from dashboards.overview import flags_of, name_of, spark
 from dashboards.palette import PALETTES, Theme
-from dashboards.wording import reason_in_words, say, state_in_words
+from dashboards.wording import say, state_in_words
 from monitor.views import CheckPanel, Segment, TargetPage, TargetRow
 
 WINDOWS_S = (3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000)

@@ -8,79 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alerts.model import NO_RESULTS, REDUNDANCY_LOST, State
+from alerts.model import State
+from alerts.wording import PHASES, REASONS, STATES
 from dashboards.formats import Language
-from probes.model import Failure
 
-_STATES: Mapping[str, tuple[str, str]] = {
-    "state.up": ("Bình thường", "Normal"),
-    "state.degraded": ("Suy giảm", "Degraded"),
-    "state.down": ("Ngừng hoạt động", "Down"),
-    "state.unknown": ("Không xác định", "Unknown"),
+_TYPES: Mapping[str, tuple[str, str]] = {
     "type.link": ("Đường truyền", "Link"),
     "type.endpoint": ("Điểm cuối", "Endpoint"),
     "type.connector": ("Bộ kết nối", "Connector"),
     "type.group": ("Nhóm", "Group"),
 }
 
-_REASONS: Mapping[str, tuple[str, str]] = {
-    Failure.DNS_NXDOMAIN: ("Tên miền không tồn tại", "The name does not exist"),
-    Failure.DNS_SERVFAIL: ("Máy chủ tên miền báo lỗi", "The name server reports a failure"),
-    Failure.DNS_TIMEOUT: ("Máy chủ tên miền không trả lời", "The name server does not answer"),
-    Failure.DNS_ANSWER: ("Tên miền trả về kết quả không đúng", "The name server gives a wrong answer"),
-    Failure.NETWORK_UNREACHABLE: ("Không có đường mạng tới đích", "There is no route to the destination"),
-    Failure.PACKET_LOSS: ("Mất gói vượt ngưỡng", "Packet loss is beyond its threshold"),
-    Failure.TTL_EXCEEDED: ("Gói tin quẩn vòng trên mạng", "Packets go round in circles"),
-    Failure.CONNECT_REFUSED: ("Kết nối bị từ chối", "The connection is refused"),
-    Failure.CONNECT_TIMEOUT: ("Quá thời gian chờ kết nối", "Connecting takes too long"),
-    Failure.CONNECTION_RESET: ("Kết nối bị ngắt đột ngột", "The connection is reset"),
-    Failure.CONNECTION_CLOSED: ("Kết nối bị đóng khi chưa trả lời", "The connection is closed without an answer"),
-    Failure.TLS_HANDSHAKE: ("Không bắt tay TLS được", "The TLS handshake fails"),
-    Failure.TLS_UNTRUSTED: ("Chứng thư số không đáng tin cậy", "The certificate is not trusted"),
-    Failure.TLS_EXPIRED: ("Chứng thư số đã hết hạn", "The certificate has expired"),
-    Failure.TLS_NAME: ("Chứng thư số không đúng tên", "The certificate is for another name"),
-    Failure.TLS_REQUIRED: ("Kết nối không được mã hóa TLS", "The connection is not encrypted"),
-    Failure.PROTOCOL: ("Trả lời sai giao thức", "The answer breaks the protocol"),
-    Failure.HTTP_STATUS: ("Mã trạng thái HTTP không được chấp nhận", "The HTTP status is not accepted"),
-    Failure.TOO_MANY_REDIRECTS: ("Chuyển hướng quá nhiều lần", "There are too many redirects"),
-    Failure.BODY_TOO_LARGE: ("Nội dung trả lời quá lớn", "The answer is too large"),
-    Failure.BODY_DECODE: ("Không giải mã được nội dung trả lời", "The answer cannot be decoded"),
-    Failure.SOAP_FAULT: ("Dịch vụ trả về lỗi SOAP", "The service answers with a SOAP fault"),
-    Failure.AUTH_REJECTED: ("Đăng nhập bị từ chối", "The credentials are rejected"),
-    Failure.AUTH_TOKEN: ("Không lấy được mã truy cập", "No access token could be obtained"),
-    Failure.QUERY_FAILED: ("Câu truy vấn bị lỗi", "The query fails"),
-    Failure.TIMEOUT: ("Quá thời gian chờ trả lời", "The answer takes too long"),
-    Failure.CONDITION: ("Vi phạm điều kiện kiểm tra", "A configured condition is violated"),
-    Failure.STALE: ("Dữ liệu không còn mới", "The data is stale"),
-    Failure.HEARTBEAT_MISSED: ("Không nhận được tín hiệu định kỳ", "The expected heartbeat is missing"),
-    Failure.HEARTBEAT_FAILED: ("Tác vụ định kỳ báo thất bại", "The job reports that it failed"),
-    Failure.PERMISSION: ("Bộ giám sát không đủ quyền để đo", "The monitor lacks the permission to measure"),
-    Failure.AGENT_LOST: ("Mất liên lạc với điểm đo", "The agent is lost"),
-    Failure.INTERNAL: ("Lỗi nội bộ của bộ giám sát", "The monitor has an internal error"),
-    REDUNDANCY_LOST: ("Mất dự phòng", "Redundancy is lost"),
-    NO_RESULTS: ("Không có kết quả đo", "There are no results"),
-}
-
-_TIMELINE: Mapping[str, tuple[str, str]] = {
+_INCIDENTS: Mapping[str, tuple[str, str]] = {
     "phase.open": ("Đang mở", "Open"),
     "phase.resolved": ("Đã khắc phục", "Resolved"),
-    "phase.resolve_s": ("Phân giải tên", "Name lookup"),
-    "phase.connect_s": ("Kết nối", "Connect"),
-    "phase.tls_s": ("Bắt tay TLS", "TLS handshake"),
-    "phase.first_byte_s": ("Chờ byte đầu", "First byte"),
-    "phase.transfer_s": ("Truyền tải", "Transfer"),
-    "phase.login_s": ("Đăng nhập", "Sign-in"),
-    "phase.query_s": ("Truy vấn", "Query"),
-    "phase.dialogue_s": ("Hội thoại", "Dialogue"),
-    "phase.proxy_s": ("Qua máy chủ trung gian", "Proxy"),
-    "phase.token_s": ("Lấy mã truy cập", "Access token"),
-    "phase.hello_s": ("Chào hỏi", "Greeting"),
-    "phase.prelogin_s": ("Trước đăng nhập", "Before sign-in"),
-    "phase.upgrade_s": ("Nâng cấp giao thức", "Protocol upgrade"),
-    "phase.details_s": ("Số liệu máy chủ", "Server figures"),
-    "phase.in_step_s": ("Đối chiếu dữ liệu", "Comparison"),
-    "phase.search_s": ("Tìm kiếm", "Search"),
-    "phase.ping_s": ("Hỏi đáp", "Ping"),
 }
 
 _PAGES: Mapping[str, tuple[str, str]] = {
@@ -243,9 +184,11 @@ _TARGET: Mapping[str, tuple[str, str]] = {
 }
 
 WORDS: Mapping[str, tuple[str, str]] = {
-    **_STATES,
-    **{f"reason.{reason}": words for reason, words in _REASONS.items()},
-    **_TIMELINE,
+    **_TYPES,
+    **{f"state.{state.value}": words for state, words in STATES.items()},
+    **{f"reason.{reason}": words for reason, words in REASONS.items()},
+    **{f"phase.{phase}": words for phase, words in PHASES.items()},
+    **_INCIDENTS,
     **_PAGES,
     **_WALL,
     **_LIVE,
@@ -262,14 +205,6 @@ def say(key: str, language: Language, **values: object) -> str:
     vietnamese, english = WORDS[key]
     text = english if language == "en" else vietnamese
     return text.format(**values) if values else text
-
-
-def reason_in_words(reason: str, language: Language) -> str:
-    """Return one line for a failure, `no_results` or `redundancy_lost`; a newer monitor's reason as it is."""
-    words = WORDS.get(f"reason.{reason}")
-    if words is None:
-        return reason
-    return words[1] if language == "en" else words[0]
 
 
 def state_in_words(state: State, language: Language) -> str:

@@ -89,6 +89,7 @@ async def _watch(job: Job, request: Request, every_s: float) -> int:
     from monitor.watch import Tally, line_of, summary
 
     resources, tally = Resources(), Tally()
+    language = request.language or language_of_environment()
     started = time.monotonic()
     try:
         while True:
@@ -97,7 +98,7 @@ async def _watch(job: Job, request: Request, every_s: float) -> int:
             if request.as_json:
                 _print_json(result, request)
             else:
-                say(line_of(job, result))
+                say(line_of(job, result, language))
             sys.stdout.flush()
             if tally.runs == request.runs:
                 break
@@ -109,7 +110,7 @@ async def _watch(job: Job, request: Request, every_s: float) -> int:
     finally:
         await resources.aclose()
         if not request.as_json:
-            for line in summary(tally):
+            for line in summary(tally, language):
                 say(line)
     return STATUS_OF[tally.worst]
 

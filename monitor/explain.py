@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alerts.model import State
+from alerts.wording import LAYERS, PHASES, STATES, in_language, reason_in_words
 from monitor.advice import next_steps
 from monitor.jobs import Job
 from monitor.runner import Observation
 from probes.conditions import AbsentError, one_line
 
 BAR_WIDTH = 40
+PHASE_WIDTH = 22
 BODY_CHARACTERS = 240
 """How much of a body is shown where what came matters."""
 CHAIN_MOST = 8
@@ -25,10 +27,6 @@ _SIGNS = {State.UP: "●", State.DEGRADED: "◐", State.DOWN: "✖", State.UNKNO
 _EXPIRY_SOON_S = 30 * 86400.0
 
 _WORDS: Mapping[str, tuple[str, str]] = {
-    "up": ("HOẠT ĐỘNG", "UP"),
-    "degraded": ("SUY GIẢM", "DEGRADED"),
-    "down": ("MẤT KẾT NỐI", "DOWN"),
-    "unknown": ("KHÔNG RÕ", "UNKNOWN"),
     "in": ("trong", "in"),
     "layer": ("tầng", "layer"),
     "peer": ("địa chỉ đã kết nối:", "spoke to"),
@@ -71,10 +69,12 @@ class Style(NamedTuple):
 def explain(kind: str, address: str, job: Job, seen: Observation, style: Style) -> Iterator[str]:
     """Yield the lines that tell a person what was found."""
     result = seen.result
-    state = style.painted(f"{_SIGNS[result.state]} {style.word(result.state)}", f"1;{_COLOURS[result.state]}")
+    state = style.painted(f"{_SIGNS[result.state]} {state_word(result.state, style)}", f"1;{_COLOURS[result.state]}")
     yield f"{kind} {address}: {state} {style.word('in')} {span(result.duration_s)}"
     if result.failure is not None:
-        yield f"  {result.failure} ({style.word('layer')}: {result.failure.layer})"
+        said = reason_in_words(result.failure, style.language)
+        layer = in_language(LAYERS[result.failure.layer], style.language)
+        yield f"  {style.painted(said, '1')}: {result.failure} ({style.word('layer')}: {layer})"
     if result.message:
         yield f"  {result.message}"
     if seen.peer and seen.peer not in address:
@@ -90,6 +90,11 @@ def explain(kind: str, address: str, job: Job, seen: Observation, style: Style) 
     if result.failure is not None:
         steps = list(next_steps(result.failure, address, style.language))
         yield from _section(style.word("next"), (f"→ {line}" for line in steps), style)
+
+
+def state_word(state: State, style: Style) -> str:
+    """Return a state's name in capitals; the English one is the value that machines read."""
+    return (STATES[state].vi if style.language == "vi" else state.value).upper()
 
 
 def _section(title: str, lines: Iterable[str], style: Style) -> Iterator[str]:
@@ -117,11 +122,17 @@ def _bars(spans: Mapping[str, float], seen: Observation, style: Style) -> Iterat
         width = min(max(1, round(BAR_WIDTH * span_s / whole_s)), BAR_WIDTH - before)
         bar = " " * before + style.painted("█" * width, "36")
         note = " " * (BAR_WIDTH - before - width) + f" ← {style.word('died')}" if name == died_in else ""
-        yield f"{name.removesuffix('_s'):<16} {span(span_s):>12}  {bar}{note}"
+        yield f"{_phase(name, style):<{PHASE_WIDTH}} {span(span_s):>12}  {bar}{note}"
         started_s += span_s
     rest_s = whole_s - started_s
     if rest_s > 0.05 * whole_s:
-        yield f"{style.word('other'):<16} {span(rest_s):>12}"
+        yield f"{style.word('other'):<{PHASE_WIDTH}} {span(rest_s):>12}"
+
+
+def _phase(name: str, style: Style) -> str:
+    """Return a phase's name in Vietnamese, or as conditions and machines name it."""
+    said = PHASES.get(name)
+    return said.vi if said is not None and style.language == "vi" else name.removesuffix("_s")
 
 
 def _conditions(job: Job, seen: Observation, style: Style) -> Iterator[str]:

@@ -30,6 +30,13 @@ def test_an_opened_incident_in_vietnamese() -> None:
     assert message.data["impact"] == ["ndxp", "nameless"]
 
 
+def test_the_cause_is_a_sentence_and_the_probes_own_line_comes_after_it() -> None:
+    told = render(facts(reason="connect_timeout", message="no answer in time in connect"), "k").text
+    assert "\nNguyên nhân: Quá thời gian chờ kết nối\nChi tiết kỹ thuật: no answer in time in connect\n" in told
+    told = render(facts(language="en", reason="connect_timeout"), "k").text
+    assert "\nCause: Connecting takes too long\nBegan: " in told, "without a line of a probe"
+
+
 @pytest.mark.parametrize("language", ["vi", "en"])
 @pytest.mark.parametrize("kind", ["opened", "worsened", "resolved"])
 def test_every_kind_in_every_language(kind: str, language: str) -> None:

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from alerts.model import NO_RESULTS, REDUNDANCY_LOST, State
+from alerts.wording import reason_in_words
 from dashboards.formats import Formats
 from dashboards.overview import Filter, overview_data
 from dashboards.target import target_data
-from dashboards.wording import WORDS, group, reason_in_words, say
+from dashboards.wording import WORDS, group, say
 from probes.model import Failure
 from tests.dashboards import sample
 

@@ -56,9 +56,21 @@ async def test_what_was_expected_and_what_came_stand_side_by_side(url: str) -> N
 
 async def test_it_speaks_vietnamese_to_whom_does(url: str) -> None:
     _, out = await said("http", url, "-p", "status=204", environ={**ENGLISH, "LANG": "vi_VN.UTF-8"})
-    assert "✖ MẤT KẾT NỐI trong" in out
+    assert "✖ NGỪNG HOẠT ĐỘNG trong" in out
+    assert "\n  Mã trạng thái HTTP không được chấp nhận: http_status (tầng: ứng dụng)\n" in out
+    assert "\n  Kết nối " in out
     assert "Xem tiếp" in out
     assert "What" not in out
+
+
+async def test_a_watch_speaks_vietnamese_to_whom_does(url: str) -> None:
+    options = ("-p", "status=204", "--language", "vi", "--watch", "--every", "50ms", "--count", "2")
+    first, _, summed, failure, latency = (await said("http", url, *options))[1].splitlines()
+    assert "ngừng hoạt động" in first
+    assert "Mã trạng thái HTTP không được chấp nhận (http_status) status not in [204]" in first
+    assert summed == "--- 2 lần đo: 2 ngừng hoạt động"
+    assert failure.strip() == "2 × Mã trạng thái HTTP không được chấp nhận (http_status)"
+    assert latency.lstrip().startswith("độ trễ min ")
 
 
 async def test_the_bar_of_the_phase_in_which_time_ran_out_says_so() -> None:
