@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from alerts.model import Result
+from alerts.wording import REASONS
 from config.imports.translation import drop_empty, plain_id
 from monitor.oneshot import WrongUseError, prepare
 from probes import registry
@@ -28,6 +30,13 @@ class Text(NamedTuple):
     def said(self, language: str) -> str:
         """Return it in one of them, as one printable line."""
         return plain_line(self.vi if language == "vi" else self.en, 200)
+
+
+def why_not(result: Result) -> Text:
+    """Return why a trial was not up: in Vietnamese a sentence comes first; the probe's own line is English."""
+    if result.failure is None:
+        return Text(result.message, result.message)
+    return Text(f"{REASONS[result.failure].vi} ({result.message})", f"{result.failure}: {result.message}")
 
 
 class NothingFoundError(Exception):

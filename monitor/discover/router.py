@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, variable
 from monitor.discover.trials import Trials
 from probes.failures import NETWORK_ERRORS, classify
+from probes.snmp_discovery import Proposal, Router
 from probes.snmp_discovery import discover as ask
 from probes.snmp_params import AgentParams
 
@@ -38,7 +39,7 @@ async def discover(address: str, trials: Trials, login: Mapping[str, Any]) -> Di
         Proposed(
             one.probe,
             {"address": address, **one.parameters, **shown},
-            Text(one.why, one.why),
+            Text(_in_vietnamese(one, router), one.why),
             one.name,
             degraded_when=one.degraded_when,
         )
@@ -50,3 +51,14 @@ async def discover(address: str, trials: Trials, login: Mapping[str, Any]) -> Di
         f"{told}: {len(router.interfaces)} interfaces; only what is up is proposed.",
     )
     return Discovery(host.replace(":", "-"), "link", told, about, checks)
+
+
+def _in_vietnamese(one: Proposal, router: Router) -> str:
+    """Return what was seen; an interface's is its own name, in whatever language that is."""
+    if one.probe == "bgp":
+        return "phiên BGP đang thiết lập"
+    if one.probe == "ospf":
+        return f"số láng giềng OSPF kề cận: {one.parameters['expected']}"
+    if one.name == "system":
+        return f"chính thiết bị {router.name}: {router.description}"
+    return one.why

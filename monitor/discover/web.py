@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text
+from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, why_not
 from monitor.discover.trials import Trials
 from monitor.runner import Observation
 from probes.conditions import AbsentError
-from probes.failures import plain_line
 from probes.http_request import web_url
 from probes.model import Failure
 
@@ -41,19 +40,19 @@ async def propose(url: str, trials: Trials, name: str = "") -> tuple[list[Propos
     parameters: dict[str, Any] = {"url": url, "status": ["1xx", "2xx", "3xx", "4xx", "5xx"]}
     seen = await trials.run("http", parameters)
     unsafe = seen is not None and seen.result.failure in _UNTRUSTED
-    why_unsafe = plain_line(seen.result.message, 100) if seen is not None and unsafe else ""
+    distrust = why_not(seen.result) if seen is not None and unsafe else Text("", "")
     if unsafe:
         seen = await trials.run("http", {**parameters, "verify": False})
     if seen is None or seen.result.failure is not None:
-        said = plain_line(f"{seen.result.failure}: {seen.result.message}", 150) if seen is not None else "?"
-        return [], [Text(f"{url} không trả lời: {said}", f"{url} does not answer: {said}")]
+        why = why_not(seen.result) if seen is not None else Text("?", "?")
+        return [], [Text(f"{url} không trả lời: {why.vi}", f"{url} does not answer: {why.en}")]
     check, notes = _check(url, seen, name, is_unsafe=unsafe)
     checks = [check]
     if unsafe:
         notes.append(
             Text(
-                f"Chứng thư chưa được tin cậy ở đây ({why_unsafe}): nên đặt ca_file thay cho verify: false.",
-                f"The certificate is not trusted here ({why_unsafe}): better give ca_file than verify: false.",
+                f"Nên đặt ca_file thay cho verify: false. {distrust.vi}.",
+                f"Better give ca_file than verify: false. The certificate is not trusted here: {distrust.en}.",
             )
         )
     return checks, notes

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from monitor.discover.fetching import ask
-from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text
+from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, why_not
 from monitor.discover.trials import Trials
 from probes.failures import TroubleError
 from probes.http_access import HttpAccess
@@ -118,10 +118,11 @@ async def _tried(check: Proposed, trials: Trials) -> Proposed:
     seen = await trials.run(check.probe, check.parameters)
     if seen is None or seen.result.failure is None:
         return check
+    why = why_not(seen.result)
     return Proposed(
         check.probe,
         check.parameters,
-        Text(f"{check.why.vi}; chạy thử: {seen.result.message}", f"{check.why.en}; tried: {seen.result.message}"),
+        Text(f"{check.why.vi}; chạy thử: {why.vi}", f"{check.why.en}; tried: {why.en}"),
         check.name,
         check.interval,
         is_doubtful=True,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text
+from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, why_not
 from monitor.discover.trials import Trials
 from probes.failures import plain_line
 from probes.http_request import web_url
@@ -28,8 +28,8 @@ async def discover(url: str, trials: Trials, options: Mapping[str, Any]) -> Disc
     _check(parameters)
     listing = {"url": str(where), **{key: value for key, value in options.items() if key not in _OF_A_SERVICE}}
     listed = await _listed("clients", {**listing, "mode": "clients"}, trials)
-    if isinstance(listed, str):
-        raise NothingFoundError(listed)
+    if isinstance(listed, Text):
+        raise NothingFoundError(listed.en)
     host = where.host or "xroad"
     providers = [one for one in listed if one.count("/") == 3]
     answers = await asyncio.gather(*(_services(one, parameters, trials) for one in providers[:PROVIDERS_LIMIT]))
@@ -42,8 +42,8 @@ async def discover(url: str, trials: Trials, options: Mapping[str, Any]) -> Disc
     registered = {**_written(listing), "mode": "clients", "expected": providers[:1000]}
     found.checks.append(Proposed("xroad", registered, why, "clients", interval="5m"))
     for provider, services in zip(providers, answers, strict=False):
-        if isinstance(services, str):
-            found.notes.append(Text(f"{provider}: {services}", f"{provider}: {services}"))
+        if isinstance(services, Text):
+            found.notes.append(Text(f"{provider}: {services.vi}", f"{provider}: {services.en}"))
         else:
             found.checks += [_check_of(one, parameters) for one in services]
     left = len(providers) - PROVIDERS_LIMIT
@@ -64,17 +64,17 @@ def _check(parameters: Mapping[str, Any]) -> None:
         raise ValueError("; ".join(told)) from None
 
 
-async def _services(provider: str, parameters: Mapping[str, Any], trials: Trials) -> Sequence[str] | str:
+async def _services(provider: str, parameters: Mapping[str, Any], trials: Trials) -> list[str] | Text:
     return await _listed("services", {**parameters, "service": provider}, trials)
 
 
-async def _listed(what: str, parameters: Mapping[str, Any], trials: Trials) -> Sequence[str] | str:
+async def _listed(what: str, parameters: Mapping[str, Any], trials: Trials) -> list[str] | Text:
     """Return what a check lists, or why it lists nothing."""
     seen = await trials.run("xroad", parameters)
     if seen is None:
-        return f"the {what} cannot be asked for"
+        return Text(f"không hỏi được danh mục {what}", f"the {what} cannot be asked for")
     if seen.result.failure is not None:
-        return plain_line(seen.result.message, 200)
+        return Text(why_not(seen.result).vi, plain_line(seen.result.message, 200))
     return [str(one) for one in seen.measurement.facts["listed"]]
 
 

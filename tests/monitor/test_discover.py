@@ -12,14 +12,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.model import Result, State
 from config.loader import load
 from monitor import cli_discover
 from monitor.discover import host, openapi, router, web, wsdl, xroad
 from monitor.discover.fetching import access_of
-from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text
+from monitor.discover.proposal import Discovery, NothingFoundError, Proposed, Text, why_not
 from monitor.discover.trials import Trials
 from monitor.oneshot import prepare, run_once
 from probes import registry
+from probes.model import Failure
 from tests.probes.http_servers import redirect, reply, serve
 from tests.probes.soap_servers import WSDL, dan_cu
 from tests.probes.tcp_servers import refusing_port, saying
@@ -313,6 +315,8 @@ async def test_a_router_is_proposed_without_its_community(trials, tmp_path):
     assert found.secrets() == ["X_127_0_0_1_SNMP_COMMUNITY"]
     text = found.as_yaml("vi")
     assert f"community: {COMMUNITY}" not in text
+    assert "# chính thiết bị " in text
+    assert " itself: " not in text
     assert {check.probe for check in loaded(found, tmp_path)} == {"snmp"}
 
 
@@ -375,6 +379,12 @@ async def test_the_command_line_prints_yaml_or_json_and_says_how_it_went():
     assert yaml.safe_load(out) == json.loads(told)["document"]
     assert "Đã hỏi" in out
     assert "was asked once" in told
+
+
+def test_why_something_is_not_up_begins_with_a_sentence_of_the_readers_language():
+    result = Result("x/http", "a", 0, 0.1, State.DOWN, Failure.CONNECT_REFUSED, "connection refused in connect", {})
+    assert why_not(result).vi == "Kết nối bị từ chối (connection refused in connect)"
+    assert why_not(result).en == "connect_refused: connection refused in connect"
 
 
 @pytest.mark.parametrize(
