@@ -6,7 +6,7 @@ Times are milliseconds since the Unix epoch, UTC. Names come in both languages; 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alerts.model import Incident, State, Transition
@@ -159,8 +159,45 @@ class Revision(NamedTuple):
     new: tuple[tuple[int, State, State, str], ...]
 
 
+class Hop(NamedTuple):
+    """One hop of a path.
+
+    Attributes:
+        ttl: 1 for the nearest.
+        hosts: addresses in each of the path's routes; () where it is silent or the route ends before it.
+        before: addresses that the first route had there before its last change, () where they are the same.
+        rtt_s, loss_ratio: of the last run over all flows, None where there is none.
+
+    """
+
+    ttl: int
+    hosts: tuple[tuple[str, ...], ...]
+    before: tuple[str, ...]
+    rtt_s: float | None
+    loss_ratio: float | None
+
+
+class Path(NamedTuple):
+    """The hops that a check of the kind `path` found.
+
+    Attributes:
+        at_ms: start of the run whose figures these are.
+        routes: how many different routes the flows take.
+        is_whole: whether the destination answered.
+        changed_ms: when the route changed last, 0 where that is not known.
+        hops: nearest first.
+
+    """
+
+    at_ms: int
+    routes: int
+    is_whole: bool
+    changed_ms: int
+    hops: tuple[Hop, ...]
+
+
 class CheckPanel(NamedTuple):
-    """One check on a target page."""
+    """One check on a target page; `path` is None for what traces none."""
 
     id: str
     name: str
@@ -173,6 +210,7 @@ class CheckPanel(NamedTuple):
     message: str
     last_at_ms: int
     points: tuple[Point, ...]
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +231,7 @@ class TargetPage:
         availability: the figures of DESIGN section 6.5 over today and the last 30 days, by `today` and `30d`.
         months: the same of each month since it was first measured, oldest first: the last 12 that are over, and the
             running one.
+        names: names of the targets that its incidents came from.
 
     """
 
@@ -212,3 +251,4 @@ class TargetPage:
     incidents: tuple[Incident, ...]
     availability: Mapping[str, Mapping[str, object]]
     months: tuple[Mapping[str, object], ...] = ()
+    names: Mapping[str, Name] = field(default_factory=dict)

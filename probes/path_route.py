@@ -3,12 +3,16 @@
 A hop that is silent this time is no change: it may have been too busy to answer. A route has changed where the
 addresses of a hop have none in common with those before, or where somebody answers beyond the end of a whole route.
 What is remembered fills in silent hops, so that the route's hash stays while the route does.
+
+Addresses are stored in a result's message and nowhere else, so the lines that tell of routes are written and read here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 HASH_BYTES: Final = 6
@@ -87,6 +91,63 @@ def circle_in(route: Route) -> Hosts:
         if len(route.hops) > back and route.hops[-1 - back] == last:
             return tuple(hosts[0] if hosts else "*" for hosts in route.hops[-back:])
     return ()
+
+
+def told(routes: Sequence[Route]) -> str:
+    """Return a line that names the routes of all flows, each once."""
+    texts = list(dict.fromkeys(route.text for route in routes))
+    return f"the route is {texts[0]}" if len(texts) == 1 else f"the routes are {'; '.join(texts)}"
+
+
+def told_change(change: Change, before: Route, after: Route) -> str:
+    """Return a line that names a change, the route that was and the one that is."""
+    return f"the route changed {change.text} (was {before.text}; is {after.text})"
+
+
+class Told(NamedTuple):
+    """What a message tells of routes.
+
+    Attributes:
+        routes: hops of each route, nearest first; the last is shorter where the message was cut.
+        before: of the first route where it has changed, hops of the one before.
+
+    """
+
+    routes: tuple[tuple[Hosts, ...], ...]
+    before: tuple[Hosts, ...] = ()
+
+
+_CHANGED = re.compile(r"the route changed at hop .*? \(was (?P<before>[^;]*)(?:; is (?P<after>[^);]*))?")
+_NAMED = re.compile(r"^the routes? (?:is|are) (?P<routes>.*)|\(route: (?P<route>[^)]*)")
+
+
+def read_told(message: str) -> Told | None:
+    """Return the routes that a message of ours tells of; None where it tells of none, or not all of the first."""
+    if found := _CHANGED.search(message):
+        before, after = _hops(found["before"]), _hops(found["after"] or "")
+        return Told((after,), before) if after else None
+    found = _NAMED.search(message)
+    if found is None:
+        return None
+    routes = [_hops(text) for text in (found["routes"] or found["route"] or "").split("; ")]
+    return Told(tuple(route for route in routes if route)) if routes[0] else None
+
+
+def _hops(text: str) -> tuple[Hosts, ...]:
+    """Return the hops of a route's text; the one that a cut (…) has hit is left out, and so is what is no route."""
+    words = text.split()
+    if words and words[-1].endswith("…"):
+        words.pop()
+    hops = tuple(() if word == "*" else tuple(word.split("|")) for word in words)
+    return hops if all(_is_address(host) for hosts in hops for host in hosts) else ()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _union(old: Hosts, new: Hosts) -> Hosts:

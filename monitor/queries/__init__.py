@@ -29,6 +29,7 @@ from monitor.availability import UnknownTargetError, check_timelines, measure_ta
 from monitor.counting import Counting
 from monitor.queries import figures, periods, statements
 from monitor.queries.figures import DayFigures
+from monitor.queries.hops import read_path
 from monitor.queries.known import Known, KnownCheck, KnownTarget, read_known
 from monitor.queries.loss import read_loss
 from monitor.queries.periods import Asking
@@ -44,7 +45,7 @@ from monitor.store.periods import ClosedMonth
 from monitor.store.sizes import Forecast
 from monitor.store.states import incident_of, transition_of
 from monitor.together import Facts
-from monitor.views import CheckPanel, Latency, Name, Overview, Point, Revision, Segment, TargetPage, TargetRow
+from monitor.views import CheckPanel, Latency, Name, Overview, Path, Point, Revision, Segment, TargetPage, TargetRow
 
 __all__ = ["Queries", "StoreError", "StoreUnavailableError", "UnknownTargetError"]
 
@@ -144,7 +145,12 @@ class Queries:
             now = await read_now(connection, family, _numbers(known, family))
             await self._day.refresh(connection, known, now_ms)
             panels = [
-                _panel(check, now, await read_points(connection, self._names, check, from_ms, now_ms, _zone(known)))
+                _panel(
+                    check,
+                    now,
+                    await read_points(connection, self._names, check, from_ms, now_ms, _zone(known)),
+                    await read_path(connection, self._names, check, now_ms),
+                )
                 for check in target.checks
             ]
             checks = [check.id for check in target.checks]
@@ -186,6 +192,7 @@ class Queries:
                 for name, start_ms in (("today", figures.midnight_ms(known, now_ms)), ("30d", now_ms - MONTH_MS))
             },
             months=by_month,
+            names={one.target: known.targets[one.target].name for one in incidents if one.target in known.targets},
         )
 
     async def availability(
@@ -352,7 +359,7 @@ def _numbers(known: Known, family: Iterable[str]) -> list[int]:
     return sorted({check.number for id_ in ids for check in known.targets[id_].below})
 
 
-def _panel(check: KnownCheck, now: Now, points: tuple[Point, ...]) -> CheckPanel:
+def _panel(check: KnownCheck, now: Now, points: tuple[Point, ...], path: Path | None) -> CheckPanel:
     state = now.checks.get(check.number, NEVER_MEASURED)
     return CheckPanel(
         id=check.id,
@@ -366,4 +373,5 @@ def _panel(check: KnownCheck, now: Now, points: tuple[Point, ...]) -> CheckPanel
         message=state.message,
         last_at_ms=state.last_at_ms,
         points=points,
+        path=path,
     )

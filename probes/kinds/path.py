@@ -21,9 +21,10 @@ interval, so that the route at that moment is on record; at a bounded rate when 
 
 **Route.** Each flow's hops are remembered while the monitor runs. A hop without a common address with that of the run
 before, or another length, is a change: `route_changed` is 1, the message has what was and what is, and `on_change`
-says what it is worth. A silent hop is no change. The first run after a start has nothing to compare with: it has no
-`route_changed` (to conditions not a number: neither 0 nor 1), and the route in its message; `route_hash` is the same as
-before, if the route is and each hop answers.
+says what it is worth. A silent hop is no change. The message of any other run that is up has the route as it is known,
+which is where pages have the addresses from. The first run after a start has nothing to compare with: it has no
+`route_changed` (to conditions not a number: neither 0 nor 1); `route_hash` is the same as before, if the route is and
+each hop answers.
 
 **Hops.** Loss at a hop that is not loss at the destination is a router that answers seldom (many limit that to a few a
 second), not a fault. Figures of the first 32 hops are samples, over all flows; addresses are in the fact `path`.
@@ -47,7 +48,7 @@ from probes.model import INCOMPARABLE, Context, Failure, Measurement, Probe
 from probes.packet_address import HostParams, destination_of, resolve_s
 from probes.packet_flight import SELF_INFLICTED, Trouble, rtt_figures
 from probes.path_codec import PAYLOAD_MIN_BYTES
-from probes.path_route import Route, change_between, circle_in, hash_of, merged
+from probes.path_route import Route, change_between, circle_in, hash_of, merged, told, told_change
 from probes.path_socket import FIRST_FLOW, FLOW_SPAN, Method, PathSocket, kernel_stamps
 from probes.path_trace import Flow, Plan, Trace
 from probes.run_memory import LastRun, last_run
@@ -121,13 +122,10 @@ def _measurement(params: PathParams, ctx: Context, trace: Trace, known: tuple[Ro
     facts = _facts(trace.flows, routes, known)
     if not known:
         facts["route_changed"] = INCOMPARABLE
-    news = ""
-    if not any(route.is_whole for route in known) and any(route.hops for route in routes):
-        texts = list(dict.fromkeys(route.text for route in routes))
-        news = f"the route is {texts[0]}" if len(texts) == 1 else f"the routes are {'; '.join(texts)}"
+    news = told(now_known) if any(route.hops for route in routes) else ""
     if changes:
         index = next(index for index, old in enumerate(known) if change_between(old, routes[index]))
-        news = f"the route changed {changes[0].text} (was {known[index].text}; is {routes[index].text})"
+        news = told_change(changes[0], known[index], routes[index])
     trouble = trace.trouble or _trouble_of(params, trace, routes, host)
     if trouble is not None:
         message = f"{trouble.message}; {news}" if changes else trouble.message

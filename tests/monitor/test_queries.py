@@ -15,6 +15,7 @@ from monitor.queries import Queries, StoreUnavailableError, UnknownTargetError
 from monitor.store import Store, StoreVersionError
 from monitor.store.rules import rules_from
 from monitor.store.statements import to_json
+from monitor.views import Name
 from tests.monitor.country import CONFIGURATION, configured, live_through, result, steady
 
 MIDNIGHT_MS = 1_790_010_000_000
@@ -275,3 +276,31 @@ async def test_a_result_shows_its_phases(store: Store, queries: Queries, invento
     assert point.phases == {"resolve_s": 0.001, "connect_s": 0.004, "first_byte_s": 0.014}
     assert point.samples == samples
     assert point.latency_s == 0.03
+
+
+async def test_a_traced_path_has_its_hops_whatever_the_window(store: Store, queries: Queries, tmp_path: Path) -> None:
+    check = "checks: [{probe: path, address: 10.0.6.2, interval: 60s, timeout: 10s}]"
+    inventory = configured(tmp_path / "traced", CONFIGURATION + f"  - {{id: far, type: link, {check}}}\n")
+    samples = {"hops": 2, "last_hop": 2, "route_hash": 7, "hop_1_rtt_s": 0.001, "hop_2_rtt_s": 0.02}
+    traced = result("far/path", MIDNIGHT_MS, State.UP, **samples)._replace(message="the route is 10.0.1.2 10.0.6.2")
+    now_ms = MIDNIGHT_MS + 30 * MINUTE_MS
+    await live_through(store, inventory, [traced, *steady(CHECKS[:1], MIDNIGHT_MS, now_ms)], now_ms)
+    for window_s in (3600, 30 * 86_400):
+        page = await queries.target_page("far", now_ms, window_s)
+        assert page is not None
+        path = page.checks[0].path
+        assert path is not None
+        assert [(hop.hosts, hop.rtt_s) for hop in path.hops] == [((("10.0.1.2",),), 0.001), ((("10.0.6.2",),), 0.02)]
+    other = await queries.target_page("link-a", now_ms, 3600)
+    assert other is not None
+    assert other.checks[0].path is None
+
+
+async def test_a_target_page_names_what_its_incidents_came_from(
+    store: Store, queries: Queries, inventory: Inventory
+) -> None:
+    now_ms = await broken_channel(store, inventory)
+    page = await queries.target_page("link-b", now_ms, 3600)
+    assert page is not None
+    assert {incident.target for incident in page.incidents} == {"link"}
+    assert page.names == {"link": Name("Đường truyền", "")}

@@ -13,6 +13,7 @@ import pytest
 from monitor.oneshot import WrongUseError, prepare, run_once
 from probes.kinds.path import PROBE
 from probes.model import Context, Failure, Measurement, Resources
+from probes.path_route import read_told
 from tests.probes.flights import measure
 from tests.responders import Answer, IcmpResponder, Request, echo_reply, icmp_error, needs_root, private_network
 from tests.topologies import Network, await_answer, chain, network, set_sysctl, via
@@ -112,6 +113,9 @@ async def test_one_flow_keeps_to_one_of_equal_routes_and_many_find_both(diamond,
     if (host, method) != ("10.0.6.2", "icmp"):  # Linux looks at the ports; ICMP has none
         assert many.samples["routes"] == 2
     assert {len(route.split()) for route in many.facts["route"]} == {4}
+    told = read_told(many.message)
+    assert told is not None
+    assert len(told.routes) == many.samples["routes"]
 
 
 async def test_one_broken_route_among_equal_ones_is_a_loss(diamond, resources):
@@ -146,7 +150,8 @@ async def test_a_change_of_route_is_an_event_once(diamond, resources, on_change,
     other = await trace(resources, check="other/path", **options)
     assert "route_changed" not in other.samples, "every check has a memory of its own"
     again = await trace(resources, **options)
-    assert (again.failure, again.message, again.samples["route_changed"]) == (None, "", 0)
+    assert (again.failure, again.samples["route_changed"]) == (None, 0)
+    assert again.message == "the route is 10.0.1.2 10.0.3.2 10.0.5.2 10.0.6.2"
 
 
 # -- silence and loss ------------------------------------------------------------------------------------------------
@@ -205,7 +210,7 @@ async def test_down_names_the_last_hop_that_answers(routers, resources, host, is
     routers.reset()
     back = await trace(resources, address=host)
     assert back.failure is None
-    assert back.message == ("" if is_known else f"the route is {V4_ROUTE if host == V4 else V6_ROUTE}")
+    assert back.message == f"the route is {V4_ROUTE if host == V4 else V6_ROUTE}"
 
 
 @pytest.mark.parametrize("method", ["icmp", "udp"])

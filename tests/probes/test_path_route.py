@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.model import Context, Resources
-from probes.path_route import Change, Route, change_between, circle_in, hash_of, merged
+from probes.path_route import (
+    Change,
+    Route,
+    Told,
+    change_between,
+    circle_in,
+    hash_of,
+    merged,
+    read_told,
+    told,
+    told_change,
+)
 from probes.run_memory import RunMemory, last_run
 
 hops = st.lists(st.sampled_from(["a", "b", "c", "d", "e", ""]), max_size=8)
@@ -88,3 +99,42 @@ async def test_all_kinds_of_a_process_share_one_memory_and_no_value():
     assert [last_run(ctx, kind, "10.0.0.1").recall() for kind in ("path", "mtu", "bgp")] == [1, 2, None]
     assert last_run(ctx, "path", "10.0.0.2").recall() is None
     assert last_run(other, "path", "10.0.0.1").recall() is None
+
+
+# -- what a message tells --------------------------------------------------------------------------------------------
+
+_hosts = st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2", "fe80::1", "2001:db8::7"]), max_size=2, unique=True)
+_routes = st.lists(_hosts.map(tuple), min_size=1, max_size=12).map(lambda hops: Route(tuple(hops), is_whole=True))
+
+
+@given(st.lists(_routes, min_size=1, max_size=4, unique_by=lambda route: route.text))
+def test_what_is_told_of_routes_is_read_again(routes):
+    assert read_told(told(routes)) == Told(tuple(route.hops for route in routes))
+
+
+@given(_routes, _routes)
+def test_what_is_told_of_a_change_is_read_again(before, after):
+    text = told_change(Change(1, ("10.0.0.1",), ("10.0.0.2",)), before, after)
+    assert read_told(text) == Told((after.hops,), before.hops)
+
+
+@given(st.lists(_routes, min_size=1, max_size=4), st.integers(0, 400))
+def test_a_line_that_was_cut_never_gives_half_an_address(routes, length):
+    line = told(routes)
+    cut = line if len(line) <= length else line[:length] + "…"
+    found = read_told(cut)
+    named = {host for route in routes for hosts in route.hops for host in hosts}
+    assert found is None or {host for route in found.routes for hosts in route for host in hosts} <= named
+
+
+def test_where_a_path_ended_is_read_from_the_failure():
+    line = "no answer from 10.0.4.2; the last hop that answers is 2, 10.0.2.2 (route: 10.0.1.2 10.0.2.2)"
+    assert read_told(line) == Told(((("10.0.1.2",), ("10.0.2.2",)),))
+    assert read_told(f"{line}; the route changed at hop 1: 10.0.9.9 → 10.0.1.2 (was 10.0.9.9; is 10.0.1.2)") == Told(
+        ((("10.0.1.2",),),), (("10.0.9.9",),)
+    )
+
+
+def test_another_line_tells_of_no_route():
+    for line in ("", "no answer in time", "the route is <b>", "hops > 8 (hops = 9)", "the route is …"):
+        assert read_told(line) is None
