@@ -49,9 +49,17 @@ def latency_figure(
     traces: list[Figure | None] = [_band(runs, formats, palette), *_percentiles(runs, formats, palette)]
     traces.append(_line(runs, formats, palette))
     traces += _points_by_loss(drawn, formats, palette)
-    traces += [_loss_bars(drawn, formats, palette, _spacing_ms(drawn, interval_s)), _failed(drawn, formats, palette)]
+    below = [_loss_bars(drawn, formats, palette, _spacing_ms(drawn, interval_s)), _failed(drawn, formats, palette)]
     layout = _layout(window_ms, LATENCY_HEIGHT_PX, formats, palette)
-    layout["yaxis"] |= {"domain": [0.24, 1], "ticksuffix": " ms", "rangemode": "tozero", "nticks": 5}
+    layout["yaxis"] |= {"ticksuffix": " ms", "rangemode": "tozero", "nticks": 5}
+    if any(below):
+        _make_room_below(layout, drawn)
+    return _figure([trace for trace in (*traces, *below) if trace is not None], layout, drawn, formats, palette)
+
+
+def _make_room_below(layout: Figure, drawn: Sequence[Point]) -> None:
+    """Give the strip its place; where nothing was lost and nothing failed it would be a blank space."""
+    layout["yaxis"]["domain"] = [0.24, 1]
     layout["yaxis2"] = {
         **layout["yaxis"],
         "domain": [0, 0.15],
@@ -62,7 +70,6 @@ def latency_figure(
         "fixedrange": True,
     }
     layout["xaxis"]["anchor"] = "y2"
-    return _figure([trace for trace in traces if trace is not None], layout, drawn, formats, palette)
 
 
 def phases_figure(

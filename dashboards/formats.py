@@ -43,6 +43,10 @@ class Formats:
         text = f"{value:,.{decimals}f}"
         return text if self.language == "en" else text.translate(_TO_VIETNAMESE)
 
+    def plain(self, value: float) -> str:
+        """Return a number that counts nothing, such as a status: no separators, no more digits than it has."""
+        return f"{value:.10g}" if self.language == "en" else f"{value:.10g}".replace(".", ",")
+
     def ratio(self, ratio: float | None, *, outage: bool = False, decimals: int = 2) -> str:
         """Return a share as a percentage, rounded down; `100%` only where there was no outage."""
         if ratio is None:

@@ -22,8 +22,10 @@ ABBREVIATIONS = {
     "Cơ sở dữ liệu": "CSDL",
     "thành phố": "TP",
     "Thành phố": "TP",
+    "People's Committee of": "PC",
+    "Ministry of": "Min.",
 }
-"""What every Vietnamese official writes short."""
+"""What every Vietnamese official writes short; in English what stands before so many names that it hides them."""
 
 _PUNCTUATION = " ,;:–—-·("
 _SHORTEST = 8

@@ -13,6 +13,7 @@ from typing import Any
 
 from alerts.model import Incident, State
 from alerts.wording import reason_in_words
+from dashboards.causes import cause_in_words
 from dashboards.formats import NOTHING, Formats
 from dashboards.naming import abbreviated, folded, grouped
 from dashboards.wording import say, state_in_words
@@ -159,7 +160,7 @@ def _incident(incident: Incident, now_ms: int, names: Mapping[str, Name], format
         "severity": say("severity", language, level=incident.severity),
         "since": say("since", language, time=formats.since(incident.started_ms, now_ms)),
         "span": formats.span((now_ms - incident.started_ms) / 1000),
-        "reason": reason_in_words(incident.reason, language),
+        "reason": cause_in_words(incident.reason, incident.message, formats),
         "message": incident.message,
         "impact": say(impact_key, language, count=formats.number(hurt)),
         "hurt": listed,
@@ -195,7 +196,7 @@ def _trouble(row: TargetRow, overview: Overview, blamed: Mapping[str, str], form
         "word": state_in_words(row.state, formats.language),
         "since": formats.since(row.since_ms, overview.now_ms),
         "span": formats.span((overview.now_ms - row.since_ms) / 1000) if row.since_ms > 0 else NOTHING,
-        "reason": reason_in_words(row.reason, formats.language) if row.reason else "",
+        "reason": cause_in_words(row.reason, row.message, formats),
         "message": row.message,
         "flags": flags_of(row, formats),
         "incident": blamed.get(row.id, ""),

@@ -7,12 +7,16 @@ from typing import Any
 
 from alerts.model import Incident, State, Subject, Transition
 from alerts.wording import reason_in_words
+from dashboards.causes import cause_in_words
 from dashboards.figures import latency_figure, phases_figure
-from dashboards.formats import NOTHING, Formats
+from dashboards.formats import NOTHING, Formats, Language
+from dashboards.hops import hops_data
 from dashboards.overview import flags_of, name_of, spark
 from dashboards.palette import PALETTES, Theme
 from dashboards.wording import say, state_in_words
-from monitor.views import CheckPanel, Segment, TargetPage, TargetRow
+from monitor.advice import next_steps
+from monitor.views import CheckPanel, Name, Segment, TargetPage, TargetRow
+from probes.model import Failure
 
 WINDOWS_S = (3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000)
 CHECKS_LIMIT = 12
@@ -63,7 +67,7 @@ def _head(page: TargetPage, formats: Formats) -> dict[str, Any]:
         "word": state_in_words(row.state, language),
         "since": say("since", language, time=formats.date_time(row.since_ms, seconds=True)) if known else "",
         "lasting": say("target.lasting", language, span=lasting) if known else "",
-        "reason": reason_in_words(row.reason, language) if row.reason else "",
+        "reason": cause_in_words(row.reason, row.message, formats),
         "message": row.message,
         "flags": flags_of(row, formats),
         "facts": [[say(key, language), value] for key, value in facts],
@@ -169,6 +173,7 @@ def _told(segment: Segment, formats: Formats) -> str:
 def _check(panel: CheckPanel, page: TargetPage, formats: Formats, theme: Theme) -> dict[str, Any]:
     language, palette, window = formats.language, PALETTES[theme], (page.from_ms, page.to_ms)
     phases = phases_figure(panel.points, window, panel.interval_s, formats, palette)
+    has_loss = any(point.loss_ratio is not None for point in panel.points)
     last = formats.date_time(panel.last_at_ms, seconds=True) if panel.last_at_ms > 0 else say("never", language)
     return {
         "id": panel.id,
@@ -178,15 +183,25 @@ def _check(panel: CheckPanel, page: TargetPage, formats: Formats, theme: Theme) 
         "state": panel.state.value,
         "word": state_in_words(panel.state, language),
         "since": say("since", language, time=formats.since(panel.since_ms, page.now_ms)) if panel.since_ms > 0 else "",
-        "reason": reason_in_words(panel.reason, language) if panel.reason else "",
+        "reason": cause_in_words(panel.reason, panel.message, formats),
         "message": panel.message,
+        "advice": _advice(panel, language),
+        "path": hops_data(panel.path, formats),
         "every": say("target.every", language, span=formats.span(panel.interval_s)),
         "last": say("target.last", language, time=last),
         "latency": latency_figure(panel.points, window, panel.interval_s, formats, palette),
-        "latencyLabel": say("target.latency", language),
+        "latencyLabel": say("target.latency" if has_loss else "target.latency_short", language),
         "phases": phases,
         "phasesLabel": say("target.phases", language),
     }
+
+
+def _advice(panel: CheckPanel, language: Language) -> str:
+    """Return what to look at next, "" where nothing is wrong or what is wrong is not a failure."""
+    if panel.state is State.UP or panel.reason not in set(Failure):
+        return ""
+    step = next(iter(next_steps(Failure(panel.reason), panel.address, language)))
+    return say("next", language, step=step)
 
 
 def _transition(change: Transition, page: TargetPage, formats: Formats) -> dict[str, Any]:
@@ -210,12 +225,14 @@ def _incident(incident: Incident, page: TargetPage, formats: Formats) -> dict[st
     return {
         "id": incident.id,
         "target": incident.target,
+        "name": name_of(page.names.get(incident.target, Name("", "")), incident.target, formats),
+        "message": incident.message,
         "level": incident.severity,
         "severity": say("severity", language, level=incident.severity),
         "cause": page.row.id != incident.target,
         "started": formats.date_time(incident.started_ms, seconds=True),
         "span": formats.span((end_ms - incident.started_ms) / 1000),
-        "reason": reason_in_words(incident.reason, language),
+        "reason": cause_in_words(incident.reason, incident.message, formats),
         "open": incident.resolved_ms is None,
         "phase": say(f"phase.{incident.phase.value}", language),
     }

@@ -38,6 +38,7 @@ _PAGES: Mapping[str, tuple[str, str]] = {
     "severity": ("Mức {level}", "Severity {level}"),
     "level": ("Mức {level}", "Level {level}"),
     "since": ("từ {time}", "since {time}"),
+    "next": ("Xem tiếp: {step}", "Look next: {step}"),
     "impact": ("Ảnh hưởng {count} mục tiêu khác", "Hurts {count} more targets"),
     "impact.one": ("Ảnh hưởng 1 mục tiêu khác", "Hurts 1 more target"),
     "impact.none": ("Không ảnh hưởng mục tiêu khác", "Hurts no other target"),
@@ -76,7 +77,7 @@ _WALL: Mapping[str, tuple[str, str]] = {
     "wall.any_type": ("Mọi loại", "Any type"),
     "wall.clear": ("Xóa lọc", "Clear"),
     "wall.legend": ("Độ trễ gần đây · độ trễ · sẵn sàng hôm nay", "Recent latency · latency · available today"),
-    "wall.continued": ("(tiếp)", "(continued)"),
+    "wall.continued": ("(tiếp)", "(cont.)"),
     "wall.more": ("và {count} nữa", "and {count} more"),
 }
 
@@ -115,6 +116,7 @@ _LIVE: Mapping[str, tuple[str, str]] = {
     ),
     "live.back": ("Về trang tổng quan", "Back to the overview"),
     "live.clock": ("Giờ hiện tại", "Current time"),
+    "live.zone": ("Mọi thời điểm theo giờ {zone}", "All times are those of {zone}"),
     "live.language": ("English", "Tiếng Việt"),
     "live.language_label": ("Chuyển sang tiếng Anh", "Switch to Vietnamese"),
     "live.dark": ("Giao diện tối", "Dark theme"),
@@ -183,6 +185,47 @@ _TARGET: Mapping[str, tuple[str, str]] = {
     "target.more": ("và {count} nữa", "and {count} more"),
 }
 
+_PATH: Mapping[str, tuple[str, str]] = {
+    "path.title": ("Các chặng trên đường đi, lúc {time}", "Hops on the way, at {time}"),
+    "path.hop": ("Chặng", "Hop"),
+    "path.address": ("Địa chỉ", "Address"),
+    "path.route": ("Địa chỉ, tuyến {number}", "Address, route {number}"),
+    "path.rtt": ("Độ trễ nhỏ nhất", "Least RTT"),
+    "path.loss": ("Mất gói", "Loss"),
+    "path.silent": ("không trả lời", "silent"),
+    "path.before": ("trước đó là {hosts}", "was {hosts}"),
+    "path.changed": ("Tuyến đổi lúc {time}", "The route changed at {time}"),
+    "path.broken": (
+        "Đích không trả lời: đường đi dừng ở chặng cuối trong bảng.",
+        "The destination does not answer: the path ends at the last hop shown.",
+    ),
+    "path.more_routes": ("và {count} tuyến nữa", "and {count} more routes"),
+    "path.note": (
+        "Mất gói ở một chặng giữa mà đích không mất: thiết bị đó ít trả lời, không phải lỗi.",
+        "Loss at a hop without loss at the destination: that router answers seldom, which is no fault.",
+    ),
+}
+
+_FIGURES: Mapping[str, tuple[str, str]] = {
+    "figure_of.duration": ("trả lời sau {value}", "answered after {value}"),
+    "figure_of.first_byte_s": ("byte đầu sau {value}", "first byte after {value}"),
+    "figure_of.login_s": ("đăng nhập mất {value}", "sign-in takes {value}"),
+    "figure_of.query_s": ("truy vấn mất {value}", "query takes {value}"),
+    "figure_of.rtt_mean_s": ("độ trễ trung bình {value}", "mean round trip {value}"),
+    "figure_of.rtt_max_s": ("độ trễ lớn nhất {value}", "greatest round trip {value}"),
+    "figure_of.loss_ratio": ("mất gói {value}", "loss {value}"),
+    "figure_of.cert.expires_in": ("chứng thư số còn hạn {value}", "certificate expires in {value}"),
+    "figure_of.status": ("mã {value}", "status {value}"),
+    "figure_of.hops": ("{value} chặng", "{value} hops"),
+    "figure_of.in_utilisation_ratio": ("chiều vào dùng {value}", "inbound use {value}"),
+    "figure_of.out_utilisation_ratio": ("chiều ra dùng {value}", "outbound use {value}"),
+    "figure_of.connections_ratio": ("dùng {value} số kết nối", "{value} of connections in use"),
+    "figure_of.disk_used_ratio": ("đĩa đã dùng {value}", "disk use {value}"),
+    "figure_of.memory_ratio": ("bộ nhớ đã dùng {value}", "memory use {value}"),
+    "figure_of.cpu_ratio": ("bộ xử lý dùng {value}", "processor use {value}"),
+    "figure_of.backup_age_s": ("bản sao lưu đã cũ {value}", "backup is {value} old"),
+}
+
 WORDS: Mapping[str, tuple[str, str]] = {
     **_TYPES,
     **{f"state.{state.value}": words for state, words in STATES.items()},
@@ -193,6 +236,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     **_WALL,
     **_LIVE,
     **_TARGET,
+    **_PATH,
+    **_FIGURES,
 }
 """Vietnamese and English by key."""
 

@@ -5,6 +5,13 @@
   const React = window.React;
   const h = React.createElement;
 
+  /* All times of a page are in one zone: `UTC+7`, as it is at this moment. */
+  function offset(timezone) {
+    const format = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, timeZoneName: "shortOffset" });
+    const part = format.formatToParts(new Date(ts.now())).find(({ type }) => type === "timeZoneName");
+    return part.value.replace("GMT", "UTC");
+  }
+
   function useClock(timezone) {
     ts.useTick();
     const format = React.useMemo(
@@ -17,7 +24,7 @@
     );
     const parts = {};
     format.formatToParts(new Date(ts.now())).forEach((part) => (parts[part.type] = part.value));
-    return [`${parts.day}/${parts.month}/${parts.year}`, `${parts.hour}:${parts.minute}:${parts.second}`];
+    return [`${parts.day}/${parts.month}/${parts.year}`, `${parts.hour}:${parts.minute}:${parts.second}`, offset(timezone)];
   }
 
   /* What is wrong with the figures themselves, worst first; null when they are fresh. */
@@ -117,7 +124,7 @@
 
   ts.Header = function ({ words, language, timezone }) {
     const live = ts.useLive();
-    const [date, time] = useClock(timezone);
+    const [date, time, zone] = useClock(timezone);
     const wrong = trouble(live, words);
     React.useEffect(() => {
       document.documentElement.toggleAttribute("data-stale", Boolean(wrong));
@@ -136,7 +143,7 @@
         live.simulated && h("strong", { className: "simulated" }, words.simulated),
         live.data && live.data.counts ? h(Counts, { counts: live.data.counts, label: words.counts }) : h("span", { className: "counts" }),
         h(Freshness, { live, words, wrong }),
-        h("div", { className: "clock", role: "timer", "aria-label": words.clock }, h("span", null, date), h("b", null, time)),
+        h("div", { className: "clock", role: "timer", "aria-label": words.clock }, h("span", null, date), h("b", null, time), h("span", { className: "zone", title: ts.fill(words.zone, { zone: timezone }) }, zone)),
         h(Choices, { words, language }),
       ),
       h(Banner, { live, words, wrong }),

@@ -124,7 +124,7 @@
     ({ row, word, short }) => {
       const [id, name, part, state, spark, latency, availability, note] = row;
       const label = [name, word, note, latency, availability].filter(Boolean).join(" · ");
-      const figure = h("span", { className: `figure${availability === "100%" ? " is-whole" : ""}` }, availability);
+      const figure = h("span", { className: `figure${/%$/.test(availability) && availability !== "100%" ? " is-short-of-whole" : ""}` }, availability);
       return h(
         ts.Link,
         { href: ts.targetHref(id), className: `tile is-${state}${short ? " is-short" : ""}`, title: label, "aria-label": label },
@@ -206,19 +206,20 @@
       h("p", { className: "incident-top" }, h("span", { className: "severity" }, incident.severity), h("span", { className: "code" }, incident.id), h("span", { className: "figure", title: incident.since }, incident.span)),
       h(ts.Link, { href: ts.targetHref(incident.target), className: "incident-name" }, incident.name),
       h("p", { className: "incident-reason" }, incident.reason, h("span", { className: "muted" }, ` · ${incident.since}`)),
-      incident.message && h("p", { className: "message", title: incident.message }, incident.message),
+      h(ts.Detail, { text: incident.message }),
       h("p", { className: "impact" }, h("b", null, incident.impact), incident.hurt.length > 0 && `: ${incident.hurt.join(", ")}`, incident.more && ` ${incident.more}`),
     );
 
   const Trouble = ({ row }) =>
     h(
       ts.Link,
-      { href: ts.targetHref(row.id), className: `trouble is-${row.state}`, title: row.message || undefined },
+      { href: ts.targetHref(row.id), className: `trouble is-${row.state}` },
       h(ts.Shape, { state: row.state }),
       h("span", { className: "trouble-name" }, h(ts.Clipped, { text: row.name })),
       h("span", { className: "figure" }, row.span),
       h("span", { className: "trouble-why" }, row.reason && h("span", { className: "unseen" }, `${row.word} · `), [row.reason || row.word, ...row.flags].join(" · ")),
       h("span", { className: "code" }, row.incident),
+      h(ts.Detail, { text: row.message, as: "span" }),
     );
 
   function Watch({ data, words, wall, children }) {

@@ -50,6 +50,9 @@
     );
   });
 
+  /* A probe's own line: technical, English, and after a sentence that says what it means. */
+  ts.Detail = ({ text, as = "p" }) => (text ? h(as, { className: "message", lang: "en", title: text }, text) : null);
+
   /* A name that may be too long is cut in its middle: the end is what tells it from its neighbours. */
   ts.Clipped = React.memo(({ text }) => {
     const space = text.length > 16 ? text.indexOf(" ", text.length - 12) : -1;

@@ -34,7 +34,7 @@
         head.flags.map((flag) => h("span", { key: flag, className: "flag" }, flag)),
       ),
       head.reason && h("p", { className: "head-reason" }, head.reason),
-      head.message && h("p", { className: "message" }, head.message),
+      h(ts.Detail, { text: head.message }),
       h("dl", { className: "facts" }, head.facts.map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value)))),
     );
 
@@ -63,7 +63,7 @@
       h(
         "div",
         { className: "strip", role: "img", "aria-label": timeline.spoken || words.timeline },
-        timeline.segments.map(([left, width, state, told]) => h("span", { key: left, className: `segment is-${state}`, title: told, style: { left: `${left / 100}%`, width: `${width / 100}%` } })),
+        timeline.segments.map(([left, width, state, told], i) => h("span", { key: i, className: `segment is-${state}`, title: told, style: { left: `${left / 100}%`, width: `${width / 100}%` } })),
       ),
       h("p", { className: "strip-ends" }, h("span", null, timeline.from), h("span", null, timeline.to)),
     );
@@ -104,13 +104,46 @@
     );
   };
 
+  const Hops = ({ path }) =>
+    h(
+      "div",
+      { className: "hops" },
+      h("h3", null, path.title),
+      h(
+        "div",
+        { className: "table-box", tabIndex: 0, role: "region", "aria-label": path.title },
+        h(
+          "table",
+          null,
+          h("thead", null, h("tr", null, path.columns.map((name, i) => h("th", { key: name, scope: "col", className: i && i < path.columns.length - 2 ? "" : "figure" }, name)))),
+          h(
+            "tbody",
+            null,
+            path.rows.map((row) =>
+              h(
+                "tr",
+                { key: row.ttl, className: row.before ? "is-changed" : "" },
+                h("td", { className: "figure" }, row.ttl),
+                row.hosts.map((hosts, i) => h("td", { key: i, className: "host" }, hosts, !i && row.before && h("span", { className: "was" }, row.before))),
+                h("td", { className: "figure" }, row.rtt),
+                h("td", { className: `figure${row.lossy ? " is-degraded strong" : ""}` }, row.loss),
+              ),
+            ),
+          ),
+        ),
+      ),
+      path.notes.map((note) => h("p", { key: note, className: "note" }, note)),
+    );
+
   ts.CheckHead = ({ check }) =>
     h(
       "div",
       { className: "check-head" },
       h("h2", null, h(ts.Shape, { state: check.state }), check.name, check.probe !== check.name && h("span", { className: "code" }, check.probe), h("span", { className: "code address" }, check.address)),
       h("p", null, h("span", { className: `is-${check.state} strong` }, check.word), [check.since, check.reason].filter(Boolean).map((part) => ` · ${part}`), h("span", { className: "muted" }, ` · ${check.every} · ${check.last}`)),
-      check.message && h("p", { className: "message" }, check.message),
+      check.advice && h("p", { className: "advice" }, check.advice),
+      h(ts.Detail, { text: check.message }),
+      check.path && h(Hops, { path: check.path }),
     );
 
   const Table = ({ title, columns, rows, empty, more }) =>
@@ -156,8 +189,8 @@
     [words.status, (row) => h("span", { className: row.open ? "is-down strong" : "muted" }, row.phase)],
     [words.when, (row) => row.started, "figure"],
     [words.duration, (row) => row.span, "figure"],
-    [words.reason, (row) => row.reason],
-    [words.cause, (row) => (row.cause ? h(ts.Link, { href: ts.targetHref(row.target) }, row.target) : words.this)],
+    [words.reason, (row) => [row.reason, h(ts.Detail, { key: "detail", text: row.message })]],
+    [words.cause, (row) => (row.cause ? h(ts.Link, { href: ts.targetHref(row.target) }, row.name) : words.this)],
   ];
 
   const months = (words) => [

@@ -10,7 +10,8 @@ from random import Random
 
 from alerts.model import Incident, IncidentPhase, State, Subject, Transition
 from dashboards.reading import StoreAwayError
-from monitor.views import CheckPanel, Name, Overview, Point, Segment, TargetPage, TargetRow
+from monitor.views import CheckPanel, Hop, Name, Overview, Point, Segment, TargetPage, TargetRow
+from monitor.views import Path as Traced
 
 DOMAIN = Path(__file__).parents[2] / "config" / "domain"
 NOW_MS = 1_785_734_730_000
@@ -208,6 +209,21 @@ def points(window_s: int = 3600, interval_s: int = 10, *, phases: bool = False) 
                   None if phases else (1.0 if lost else loss), State.DOWN if lost else State.UP, parts, {})
         )  # fmt: skip
     return tuple(made)
+
+
+def traced() -> Traced:
+    """Return a path of five hops: one silent, one lossy, flows on two routes, and another router than before."""
+    figures = ((0.0004, 0.0), (0.0021, 0.0), (None, 1.0), (0.0186, 1 / 3), (0.0191, 0.0))
+    first = ("10.4.0.1", "10.9.1.7", "", "10.9.2.1", "127.4.4.1")
+    second = ("10.4.0.1", "10.9.3.7", "", "10.9.2.1", "127.4.4.1")
+    hosts = [tuple((host,) if host else () for host in pair) for pair in zip(first, second, strict=True)]
+    return Traced(
+        at_ms=NOW_MS - 4_000,
+        routes=2,
+        is_whole=True,
+        changed_ms=NOW_MS - 754_000,
+        hops=tuple(Hop(i + 1, hosts[i], ("10.8.0.9",) if i == 1 else (), *figure) for i, figure in enumerate(figures)),
+    )
 
 
 FIGURES: dict[str, object] = {

@@ -10,7 +10,7 @@ import pytest
 from alerts.model import State
 from dashboards.app import create_app, now_ms
 from dashboards.wording import WORDS
-from monitor.views import Name
+from monitor.views import Name, Segment
 from tests.dashboards import sample
 from tests.dashboards.browser import visiting
 from tests.dashboards.server import serving
@@ -229,3 +229,82 @@ async def test_everything_is_reached_by_keyboard_and_seen_when_reached(chromium)
         assert all(seen for _, seen in reached)
         names = " ".join(name for name, _ in reached)
         assert all(part in names for part in ("skip", "brand", "choice", "incident-name", "trouble"))
+
+
+async def test_why_is_a_sentence_in_the_viewers_language_and_the_probes_line_is_marked_as_english(chromium):
+    reading = LivingReading()
+    message = "rtt_mean_s > 0.08 (rtt_mean_s = 0.114)"
+    slow = sample.row("x", "Kênh chậm", state=State.DEGRADED, reason="condition", message=message)
+    incident = dataclasses.replace(sample.incidents()[0], target="x", reason="condition", message=message, impact=())
+    reading.shown = sample.overview([slow], incidents=(incident,))
+    page = sample.target_page()
+    check = page.checks[0]._replace(state=State.DOWN, reason="connect_timeout", message="no answer in time in connect")
+    reading.pages["x"] = dataclasses.replace(page, row=slow, checks=(check,), incidents=(incident,))
+    async with serving(create_app(reading, clock=now_ms)) as url, visiting(chromium, url, 1920, 1080) as visit:
+        for place in (".incident", ".trouble"):
+            shown = visit.page.locator(place)
+            assert "Vi phạm điều kiện kiểm tra: độ trễ trung bình 114" in await shown.inner_text()
+            assert await shown.locator(".message[lang=en]").inner_text() == message
+        await visit.page.goto(f"{url}/target/x")
+        await visit.page.wait_for_selector(".chart .main-svg")
+        head = await visit.page.inner_text(".check-head")
+        assert head.index("Quá thời gian chờ kết nối") < head.index("Xem tiếp: không ai trả lời")
+        assert head.index("Xem tiếp: không ai trả lời") < head.index("no answer in time in connect")
+        assert await visit.page.locator(".message:not([lang=en])").count() == 0
+        row = await visit.page.locator("td:has(.message)").first.inner_text()
+        assert row.startswith("Vi phạm điều kiện kiểm tra")
+        await visit.page.goto(f"{url}/target/x?lang=en")
+        await visit.page.wait_for_selector(".chart .main-svg")
+        assert "Connecting takes too long" in await visit.page.inner_text(".check-head")
+
+
+async def test_a_route_is_a_table_of_hops_in_which_a_change_is_seen(chromium):
+    reading = LivingReading()
+    page = sample.target_page()
+    traced = page.checks[0]._replace(probe="path", name="path", path=sample.traced())
+    reading.pages["lgsp-04"] = dataclasses.replace(page, checks=(traced,))
+    async with (
+        serving(create_app(reading, clock=now_ms)) as url,
+        visiting(chromium, f"{url}/target/lgsp-04") as visit,
+    ):
+        await visit.page.wait_for_selector(".hops table")
+        assert await visit.page.locator(".hops tbody tr").count() == 5
+        changed = visit.page.locator(".hops tr.is-changed")
+        assert await changed.count() == 1
+        assert "10.9.1.7" in await changed.inner_text()
+        assert "trước đó là 10.8.0.9" in await changed.inner_text()
+        assert await english_on(visit.page) == []
+        assert await fits_a_phone(visit.page)
+
+
+async def test_the_bar_of_another_window_keeps_nothing_of_the_one_before(chromium):
+    reading = LivingReading()
+    page = sample.target_page()
+    width = page.to_ms - page.from_ms
+    # On a long window many short outages begin within the same hundredth of a percent.
+    short = [page.from_ms + width // 2 + i for i in range(40)]
+    cuts = [page.from_ms, *short, page.to_ms]
+    states = [State.UP, *[State.DOWN, State.UP] * 20]
+    crowded = tuple(Segment(a, b, state, "") for a, b, state in zip(cuts, cuts[1:], states, strict=False))
+    reading.pages["lgsp-04"] = dataclasses.replace(page, timeline=crowded)
+    async with (
+        serving(create_app(reading, clock=now_ms)) as url,
+        visiting(chromium, f"{url}/target/lgsp-04") as visit,
+    ):
+        await visit.page.wait_for_selector(".segment.is-down")
+        reading.pages["lgsp-04"] = dataclasses.replace(
+            page, timeline=(Segment(page.from_ms, page.to_ms, State.UP, ""),)
+        )
+        await visit.page.click("button:has-text('6 giờ')")
+        await visit.page.wait_for_selector(".segment.is-down", state="detached")
+        assert await visit.page.locator(".segment").count() == 1
+
+
+async def test_every_time_on_a_page_has_its_zone_beside_the_clock(chromium):
+    async with (
+        serving(create_app(LivingReading(), clock=now_ms)) as url,
+        visiting(chromium, f"{url}/target/lgsp-04") as visit,
+    ):
+        await visit.page.wait_for_selector(".clock .zone")
+        assert await visit.page.inner_text(".clock .zone") == "UTC+7"
+        assert await visit.page.get_attribute(".clock .zone", "title") == "Mọi thời điểm theo giờ Asia/Ho_Chi_Minh"

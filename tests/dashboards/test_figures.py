@@ -141,3 +141,21 @@ def test_thinning_keeps_extremes_and_the_worst_and_invents_nothing(values, limit
 def test_what_is_few_is_not_thinned():
     points = [point(i) for i in range(POINTS_LIMIT)]
     assert thin(points) == points
+
+
+def axes_used(figure):
+    return {t.get("yaxis", "y") for t in figure["data"]}
+
+
+@pytest.mark.parametrize("window_s", [3600, 2_592_000])
+def test_a_chart_without_losses_or_failures_leaves_no_room_for_them(window_s):
+    step = window_s // 300
+    quiet = [point(at, loss=None) for at in range(0, window_s, step)]
+    figure = latency_figure(quiet, (0, window_s * 1000), 10, VI, DARK)
+    assert axes_used(figure) == {"y"}
+    assert "yaxis2" not in figure["layout"]
+    assert figure["layout"]["yaxis"].get("domain", [0, 1]) == [0, 1]
+    failed = latency_figure([*quiet, point(window_s, None, None, State.DOWN)], (0, window_s * 1000), 10, VI, DARK)
+    assert axes_used(failed) == {"y", "y2"}
+    assert failed["layout"]["xaxis"]["anchor"] == "y2"
+    assert failed["layout"]["yaxis"]["domain"][0] > failed["layout"]["yaxis2"]["domain"][1]
