@@ -292,12 +292,12 @@ async def test_the_bar_of_another_window_keeps_nothing_of_the_one_before(chromiu
         visiting(chromium, f"{url}/target/lgsp-04") as visit,
     ):
         await visit.page.wait_for_selector(".segment.is-down")
-        reading.pages["lgsp-04"] = dataclasses.replace(
-            page, timeline=(Segment(page.from_ms, page.to_ms, State.UP, ""),)
-        )
+        thirds = [page.from_ms, page.from_ms + width // 3, page.from_ms + 2 * width // 3, page.to_ms]
+        quiet = [Segment(a, b, state, "") for a, b, state in zip(thirds, thirds[1:], states[::2], strict=False)]
+        reading.pages["lgsp-04"] = dataclasses.replace(page, timeline=tuple(quiet))
         await visit.page.click("button:has-text('6 giờ')")
-        await visit.page.wait_for_selector(".segment.is-down", state="detached")
-        assert await visit.page.locator(".segment").count() == 1
+        await visit.page.wait_for_selector(".segment[style*='left: 33']")
+        assert await visit.page.locator(".segment").count() == 3
 
 
 async def test_every_time_on_a_page_has_its_zone_beside_the_clock(chromium):
