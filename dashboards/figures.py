@@ -54,6 +54,8 @@ def latency_figure(
     layout["yaxis"] |= {"ticksuffix": " ms", "rangemode": "tozero", "nticks": 5}
     if any(below):
         _make_room_below(layout, drawn)
+    if drawn and not runs:
+        _say_why_empty(layout, "figure.no_latency", formats, palette)
     return _figure([trace for trace in (*traces, *below) if trace is not None], layout, drawn, formats, palette)
 
 
@@ -381,16 +383,23 @@ def _figure(
     traces: list[Figure], layout: Figure, points: Sequence[Point], formats: Formats, palette: Palette
 ) -> Figure:
     if not points:
-        layout["annotations"] = [
-            {
-                "text": say("figure.empty", formats.language),
-                "xref": "paper",
-                "yref": "paper",
-                "x": 0.5,
-                "y": 0.5,
-                "showarrow": False,
-                "font": {"size": 13, "color": palette.muted},
-            }
-        ]
+        _say_why_empty(layout, "figure.empty", formats, palette)
         layout["showlegend"] = False
     return {"data": traces, "layout": layout}
+
+
+def _say_why_empty(layout: Figure, key: str, formats: Formats, palette: Palette) -> None:
+    """Write why nothing is drawn where it would be, without the scale that plotly would make up."""
+    layout["yaxis"] |= {"showticklabels": False, "showgrid": False, "range": [0, 1]}
+    layout["annotations"] = [
+        {
+            "text": say(key, formats.language),
+            "xref": "paper",
+            "yref": "y domain",
+            "x": 0.5,
+            "y": 0.5,
+            "showarrow": False,
+            "bgcolor": palette.surface,
+            "font": {"size": 13, "color": palette.muted},
+        }
+    ]

@@ -50,13 +50,17 @@ _PAGES: Mapping[str, tuple[str, str]] = {
     "flapping": ("chập chờn", "flapping"),
     "maintenance": ("đang bảo trì", "under maintenance"),
     "outage": ("Gián đoạn", "Downtime"),
-    "figure.band": ("Khoảng nhỏ nhất – lớn nhất", "Least to greatest"),
+    "figure.band": ("Nhỏ nhất – lớn nhất", "Least to greatest"),
     "figure.mean": ("Độ trễ", "Latency"),
     "figure.loss": ("Mất gói", "Loss"),
     "figure.failed": ("Lần đo hỏng", "Failed run"),
     "figure.lossless": ("Không mất gói", "No loss"),
     "figure.up_to": ("Mất tới {share}", "Loss up to {share}"),
     "figure.beyond": ("Mất trên {share}", "Loss above {share}"),
+    "figure.no_latency": (
+        "Không có lần đo nào được trả lời trong khoảng này",
+        "No run was answered in this period",
+    ),
     "figure.empty": ("Chưa có số liệu trong khoảng này", "There is no data in this period"),
 }
 

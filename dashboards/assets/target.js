@@ -222,7 +222,7 @@
   /* On a narrow screen a legend in one line would become five: two columns hold it. */
   function legend(figure) {
     if (window.innerWidth > 720) return figure;
-    const two = Object.assign({}, figure.layout.legend, { entrywidth: 0.5, entrywidthmode: "fraction", font: { size: 10 } });
+    const two = Object.assign({}, figure.layout.legend, { x: -0.2, entrywidth: 0.5, entrywidthmode: "fraction", font: { size: 10 } });
     return Object.assign({}, figure, { layout: Object.assign({}, figure.layout, { legend: two, height: figure.layout.height + 30 }) });
   }
 

@@ -159,3 +159,13 @@ def test_a_chart_without_losses_or_failures_leaves_no_room_for_them(window_s):
     assert axes_used(failed) == {"y", "y2"}
     assert failed["layout"]["xaxis"]["anchor"] == "y2"
     assert failed["layout"]["yaxis"]["domain"][0] > failed["layout"]["yaxis2"]["domain"][1]
+
+
+def test_an_empty_chart_says_why_and_makes_no_scale_up():
+    lost = [point(at, None, 1.0, State.DOWN) for at in (0, 10, 20)]
+    for points, words in (([], "Chưa có số liệu trong khoảng này"), (lost, "Không có lần đo nào được trả lời")):
+        layout = latency_figure(points, WINDOW, 10, VI, DARK)["layout"]
+        assert words in layout["annotations"][0]["text"]
+        assert layout["yaxis"]["showticklabels"] is False
+        go.Figure(latency_figure(points, WINDOW, 10, VI, DARK))
+    assert "annotations" not in latency_figure([*lost, point(30)], WINDOW, 10, VI, DARK)["layout"]
