@@ -19,6 +19,7 @@ SHARED_BY = 4
 ABBREVIATIONS = {
     "Ủy ban nhân dân": "UBND",
     "Uỷ ban nhân dân": "UBND",
+    "UBND tỉnh": "UBND",
     "Cơ sở dữ liệu": "CSDL",
     "thành phố": "TP",
     "Thành phố": "TP",
@@ -48,7 +49,7 @@ def sort_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def abbreviated(text: str) -> str:
-    """Return the text with the usual abbreviations of Vietnamese administration."""
+    """Return the text with the usual abbreviations: a province's committee is plainly the province's."""
     for full, short in ABBREVIATIONS.items():
         text = text.replace(full, short)
     return text
