@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from alerts.model import Incident, State, Subject, Transition
-from alerts.wording import reason_in_words
+from alerts.wording import PHASES, reason_in_words
 from dashboards.causes import cause_in_words
 from dashboards.figures import latency_figure, phases_figure
 from dashboards.formats import NOTHING, Formats, Language
@@ -16,6 +17,7 @@ from dashboards.palette import PALETTES, Theme
 from dashboards.wording import say, state_in_words
 from monitor.advice import next_steps
 from monitor.views import CheckPanel, Name, Segment, TargetPage, TargetRow
+from probes import registry
 from probes.model import Failure
 
 WINDOWS_S = (3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000)
@@ -192,8 +194,18 @@ def _check(panel: CheckPanel, page: TargetPage, formats: Formats, theme: Theme) 
         "latency": latency_figure(panel.points, window, panel.interval_s, formats, palette),
         "latencyLabel": say("target.latency" if has_loss else "target.latency_short", language),
         "phases": phases,
+        "phasesNote": say("target.phases_note", language) if phases is None and _has_phases(panel.probe) else "",
         "phasesLabel": say("target.phases", language),
     }
+
+
+@cache
+def _has_phases(kind: str) -> bool:
+    """Say whether a kind's runs have several phases, which only single runs show."""
+    try:
+        return sum(sample in PHASES for sample in registry.find(kind).samples) > 1
+    except registry.UnknownKindError:
+        return False
 
 
 def _advice(panel: CheckPanel, language: Language) -> str:

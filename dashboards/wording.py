@@ -154,6 +154,10 @@ _TARGET: Mapping[str, tuple[str, str]] = {
     "target.no_checks": ("Mục tiêu này không có phép đo riêng.", "This target has no checks of its own."),
     "target.latency": ("Độ trễ và mất gói", "Latency and loss"),
     "target.phases": ("Các giai đoạn của lần đo", "Phases of a run"),
+    "target.phases_note": (
+        "Các giai đoạn của từng lần đo: xem ở khoảng 1 giờ.",
+        "The phases of single runs are shown over 1 h.",
+    ),
     "target.every": ("chu kỳ {span}", "every {span}"),
     "target.last": ("đo lần cuối {time}", "last run {time}"),
     "target.transitions": ("Các lần đổi tình trạng", "Changes of state"),

@@ -237,6 +237,7 @@
     },
   });
 
+  const note = (text) => ({ namespace: "dash_html_components", type: "P", props: { className: "note", children: text } });
   const headOf = (check) => Object.assign({}, check, { latency: null, phases: null });
 
   function draw(checks) {
@@ -247,7 +248,7 @@
         children: [
           { namespace: "thongsuot", type: "CheckHead", props: { id: `check-${i}`, check: headOf(check) } },
           graph(`latency-${i}`, check.latency, check.latencyLabel),
-        ].concat(check.phases ? [graph(`phases-${i}`, check.phases, check.phasesLabel)] : []),
+        ].concat(check.phases ? [graph(`phases-${i}`, check.phases, check.phasesLabel)] : []).concat(check.phasesNote ? [note(check.phasesNote)] : []),
       },
     }));
   }
@@ -267,7 +268,7 @@
     /* The charts are made once and then given new figures: made anew they would flicker and forget their zoom. */
     charts: function (checks) {
       const known = checks || [];
-      const made = known.map((check) => check.id + Boolean(check.phases)).join(" ");
+      const made = known.map((check) => check.id + Boolean(check.phases) + check.phasesNote).join(" ");
       if (made && made === drawn && document.getElementById("latency-0")) {
         renew(known);
         return window.dash_clientside.no_update;

@@ -12,7 +12,7 @@ from dashboards.formats import Formats
 from dashboards.live import TARGET_EVERY_S
 from dashboards.target import CHECKS_LIMIT, ROWS_LIMIT, SEGMENTS_LIMIT, WINDOWS_S, target_data
 from dashboards.wording import WORDS
-from monitor.views import Segment
+from monitor.views import Name, Segment
 from tests.dashboards import sample
 
 VI = Formats("vi", ZoneInfo("Asia/Ho_Chi_Minh"))
@@ -100,3 +100,35 @@ def test_an_incident_of_another_cause_links_to_it():
     first, second = target_data(sample.target_page(), VI, "dark")["incidents"]
     assert (first["cause"], first["target"], first["open"]) == (True, "link-04", True)
     assert (second["cause"], second["phase"]) == (False, "Đã khắc phục")
+
+
+def test_a_window_without_single_runs_says_where_their_phases_are_if_the_kind_has_any():
+    page = sample.target_page()
+    icmp, http = page.checks
+    plain = tuple(point._replace(phases={}) for point in http.points)
+    long = [icmp._replace(points=plain), http._replace(points=plain), http._replace(probe="unheard-of", points=plain)]
+    notes = [one["phasesNote"] for one in target_data(sample.target_page(checks=tuple(long)), VI, "dark")["checks"]]
+    assert notes == ["", "Các giai đoạn của từng lần đo: xem ở khoảng 1 giờ.", ""]
+    assert [one["phasesNote"] for one in target_data(page, VI, "dark")["checks"]] == ["", ""]
+
+
+def test_what_to_look_at_next_is_told_of_a_failure_and_of_nothing_else():
+    page = sample.target_page()
+    icmp = page.checks[0]
+    checks = tuple(
+        icmp._replace(state=state, reason=reason)
+        for state, reason in ((State.DOWN, "tls_expired"), (State.UNKNOWN, "no_results"), (State.UP, ""))
+    )
+    told = [one["advice"] for one in target_data(sample.target_page(checks=checks), VI, "dark")["checks"]]
+    assert told == ["Xem tiếp: gia hạn chứng thư; kiểm tra cả đồng hồ của máy này", "", ""]
+    assert target_data(page, VI, "dark")["incidents"][0]["name"] == "link-04", "an id where no name is known"
+
+
+def test_an_incident_that_came_from_elsewhere_is_given_by_name():
+    page = sample.target_page(names={"link-04": Name("Đường truyền cấp I Cao Bằng", "")})
+    first = target_data(page, VI, "dark")["incidents"][0]
+    assert (first["target"], first["name"], first["message"]) == (
+        "link-04",
+        "Đường truyền cấp I Cao Bằng",
+        "5 of 5 packets lost",
+    )
