@@ -49,6 +49,9 @@ def latency_figure(
     traces: list[Figure | None] = [_band(runs, formats, palette), *_percentiles(runs, formats, palette)]
     traces.append(_line(runs, formats, palette))
     traces += _points_by_loss(drawn, formats, palette)
+    if not runs:
+        # An axis that nothing is drawn on has no length in plotly, and what hangs on it breaks.
+        traces = [{"type": "scatter", "x": [formats.axis(window_ms[0])], "y": [None], "showlegend": False}]
     below = [_loss_bars(drawn, formats, palette, _spacing_ms(drawn, interval_s)), _failed(drawn, formats, palette)]
     layout = _layout(window_ms, LATENCY_HEIGHT_PX, formats, palette)
     layout["yaxis"] |= {"ticksuffix": " ms", "rangemode": "tozero", "nticks": 5}

@@ -216,6 +216,10 @@ _PATH: Mapping[str, tuple[str, str]] = {
 
 _FIGURES: Mapping[str, tuple[str, str]] = {
     "figure_of.duration": ("trả lời sau {value}", "answered after {value}"),
+    "figure_of.resolve_s": ("phân giải tên mất {value}", "name lookup takes {value}"),
+    "figure_of.connect_s": ("kết nối mất {value}", "connecting takes {value}"),
+    "figure_of.tls_s": ("bắt tay TLS mất {value}", "TLS handshake takes {value}"),
+    "figure_of.transfer_s": ("truyền tải mất {value}", "transfer takes {value}"),
     "figure_of.first_byte_s": ("byte đầu sau {value}", "first byte after {value}"),
     "figure_of.login_s": ("đăng nhập mất {value}", "sign-in takes {value}"),
     "figure_of.query_s": ("truy vấn mất {value}", "query takes {value}"),

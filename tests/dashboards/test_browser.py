@@ -300,6 +300,23 @@ async def test_the_bar_of_another_window_keeps_nothing_of_the_one_before(chromiu
         assert await visit.page.locator(".segment").count() == 3
 
 
+async def test_a_check_that_never_answered_has_a_chart_without_complaints(chromium):
+    reading = LivingReading()
+    page = sample.target_page()
+    lost = tuple(
+        point._replace(latency_s=None, low_s=None, high_s=None, loss_ratio=None, state=State.DOWN, phases={})
+        for point in page.checks[1].points
+    )
+    reading.pages["lgsp-04"] = dataclasses.replace(page, checks=(page.checks[1]._replace(points=lost),))
+    async with (
+        serving(create_app(reading, clock=now_ms)) as url,
+        visiting(chromium, f"{url}/target/lgsp-04") as visit,
+    ):
+        await visit.page.wait_for_selector(".chart text:has-text('Không có lần đo nào được trả lời')")
+        await visit.page.wait_for_selector(".chart .legend text:has-text('Lần đo hỏng')")
+        assert visit.complaints == []
+
+
 async def test_every_time_on_a_page_has_its_zone_beside_the_clock(chromium):
     async with (
         serving(create_app(LivingReading(), clock=now_ms)) as url,
