@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from alerts.core import Core
 from alerts.flapping import OUTCOMES
@@ -99,6 +100,16 @@ class Redecision:
         self._compare(now_ms)
         if now_ms > self.to_ms and self.state.state is State.UNKNOWN is self._stored_state:
             self.end_ms = now_ms
+
+    def end_by(self, now_ms: int) -> None:
+        """Let silence that is only going to be noticed be noticed now: nobody measures who would notice it.
+
+        Whoever begins to measure before then would else be known earlier than the silence before it.
+        """
+        if not self.transitions or not self.state.last_at_ms <= now_ms < self.transitions[-1].detected_at_ms:
+            return
+        last = self.transitions[-1]
+        self.transitions[-1] = replace(last, at_ms=min(last.at_ms, now_ms), detected_at_ms=now_ms)
 
     def finish(self) -> None:
         """Take what was fed last, after which there is nothing."""

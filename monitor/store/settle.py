@@ -244,8 +244,10 @@ class Settler:
         await self._flush(task, FOREVER_MS, everything=True)
         # Nothing may be decided between looking at what the engine remembers and correcting it: no waiting here.
         is_corrected = self._correct(task)
-        gone, come = differences(task.again.replaced, task.again.transitions)
         now_ms = time.time_ns() // 1_000_000
+        if self._live.state(task.span.check) is None:
+            task.again.end_by(now_ms)
+        gone, come = differences(task.again.replaced, task.again.transitions)
 
         async def write(connection: AsyncConnection) -> None:
             if gone or come:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -304,3 +305,18 @@ async def test_a_target_page_names_what_its_incidents_came_from(
     assert page is not None
     assert {incident.target for incident in page.incidents} == {"link"}
     assert page.names == {"link": Name("Đường truyền", "")}
+
+
+async def test_a_monitor_that_starts_right_after_an_import_is_known_later_than_the_silence_before_it(
+    store: Store, queries: Queries, inventory: Inventory
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    await store.sync_inventory(inventory)
+    await store.import_results(steady(CHECKS, now_ms - 60 * MINUTE_MS, now_ms - 1_000))
+    started_ms = time.time_ns() // 1_000_000
+    await live_through(store, inventory, steady(CHECKS, started_ms, started_ms + 1), started_ms + 100)
+    page = await queries.target_page("link-a", started_ms + 100, 600)
+    assert page is not None
+    assert page.row.state is State.UP
+    assert page.timeline[-1].state is State.UP, "its results are within the patience of the silence before them"
+    assert page.timeline[-1].from_ms <= started_ms
