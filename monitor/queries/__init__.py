@@ -100,8 +100,8 @@ class Queries:
                 if connection.dialect.name == "postgresql":
                     await connection.execution_options(isolation_level="REPEATABLE READ")
                 meta = {row.name: orjson.loads(row.value) for row in await connection.execute(statements.META)}
-                if meta.get("inventory_ms", -1) != self._known.version_ms:
-                    self._known = await read_known(connection, meta["inventory_ms"])
+                if meta.get("inventory") != self._known.version:
+                    self._known = await read_known(connection, meta.get("inventory"))
                 yield connection, self._known, meta.get("heartbeat_ms", 0)
 
     async def overview(self, now_ms: int) -> Overview:

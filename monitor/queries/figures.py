@@ -105,7 +105,7 @@ class DayFigures:
     """Today's availability of all targets, worked out again only where something has changed."""
 
     def __init__(self) -> None:
-        self._day: tuple[int, int, int] = (-1, -1, -1)
+        self._day: tuple[int, str | None, int] = (-1, "", -1)
         self._opening: list[Transition] = []
         self._seen = (-1, -1)
         self._changes: Counter[str] = Counter()
@@ -117,7 +117,7 @@ class DayFigures:
         """Read what has happened since the last time."""
         start_ms = midnight_ms(known, now_ms)
         # What was spooled, imported or came late may still change the past: it is read again now and then.
-        day = (start_ms, known.version_ms, now_ms // REREAD_MS)
+        day = (start_ms, known.version, now_ms // REREAD_MS)
         if self._day != day:
             opening = await connection.execute(statements.OPENING_TRANSITIONS, {"start": start_ms})
             self._opening = [transition_of(row) for row in opening]

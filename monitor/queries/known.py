@@ -50,7 +50,7 @@ class Known:
     """The configuration, as far as readers need it.
 
     Attributes:
-        version_ms: when it was written.
+        version: what tells it from those written before and after; None of one that does not say so, "" of none read.
         inventory: settings, service hours, and the targets that have hours or an objective; nothing else is there.
         order: ids of targets by criticality, then by name.
         provinces: the province's code of each site.
@@ -58,7 +58,7 @@ class Known:
 
     """
 
-    version_ms: int = -1
+    version: str | None = ""
     simulated: bool = False
     rules: Rules = field(default_factory=lambda: Rules({}, {}))
     inventory: Inventory = field(default_factory=Inventory)
@@ -71,7 +71,7 @@ class Known:
     above: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
+async def read_known(connection: AsyncConnection, version: str | None) -> Known:
     """Read the whole inventory."""
     found = {row.name: orjson.loads(row.value) for row in await connection.execute(statements.INVENTORY_META)}
     rules = rules_from(found["rules"]) if "rules" in found else Rules({}, {})
@@ -87,7 +87,7 @@ async def read_known(connection: AsyncConnection, version_ms: int) -> Known:
         for check in target.below:
             above.setdefault(check.id, []).append(target.id)
     return Known(
-        version_ms=version_ms,
+        version=version,
         simulated=bool(found.get("simulated")),
         rules=rules,
         inventory=_inventory(found, rows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Integer, String, bindparam, text
 
-META = text("SELECT name, value FROM meta WHERE name IN ('heartbeat_ms', 'inventory_ms')")
+META = text("SELECT name, value FROM meta WHERE name IN ('heartbeat_ms', 'inventory')")
 """How fresh everything is: the monitor's last sign of life, and when the inventory was last written."""
 
 INVENTORY_META = text(

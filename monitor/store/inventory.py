@@ -7,6 +7,7 @@ Parameters are not stored: they may hold secrets.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +52,7 @@ async def sync(connection: AsyncConnection, inventory: Inventory, now_ms: int) -
                 for calendar in inventory.holidays.values()
             },
             "loss": [settings.loss_interval, settings.loss_threshold],
-            "inventory_ms": now_ms,
+            "inventory": secrets.token_hex(8),  # another one each time, however little time lies between
         },
     )
 

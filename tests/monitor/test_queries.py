@@ -14,6 +14,8 @@ from config.model import Inventory
 from config.rules import rules_of
 from monitor.queries import Queries, StoreUnavailableError, UnknownTargetError
 from monitor.store import Store, StoreVersionError
+from monitor.store.engine import create_engine, parse_url
+from monitor.store.inventory import sync
 from monitor.store.rules import rules_from
 from monitor.store.statements import to_json
 from monitor.views import Name
@@ -219,6 +221,19 @@ async def test_what_is_no_longer_configured_is_not_shown_but_kept(
     page = await queries.target_page("dan-cu", now_ms, 3600)
     assert page is not None
     assert len(page.checks[0].points) == 360
+
+
+async def test_a_configuration_is_read_again_though_it_was_written_within_a_millisecond(
+    store_url: str, queries: Queries, inventory: Inventory
+) -> None:
+    engine = create_engine(parse_url(store_url))
+    seen = []
+    for targets in (inventory.targets, {}, inventory.targets):
+        async with engine.begin() as connection:
+            await sync(connection, inventory.model_copy(update={"targets": targets}), MIDNIGHT_MS)
+        seen.append(len((await queries.overview(MIDNIGHT_MS)).rows))
+    await engine.dispose()
+    assert seen == [4, 0, 4]
 
 
 async def test_an_unknown_target_is_named_with_a_suggestion(
