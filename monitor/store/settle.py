@@ -24,11 +24,11 @@ from monitor.jobs import latency_of
 from monitor.records import Rollup
 from monitor.redecision import FOREVER_MS, Redecision, differences
 from monitor.rollup import HOUR_MS, INTERVAL_MS, Tally, results_in
-from monitor.store import late, periods, rollups
+from monitor.store import late, pages, periods, rollups, rows, sealed
 from monitor.store.errors import unavailable_as_such
 from monitor.store.late import Span
 from monitor.store.names import Names, checks
-from monitor.store.results import read, read_check
+from monitor.store.results import read, read_check, snapshot
 from monitor.store.statements import to_json
 from monitor.store.states import add_transitions, check_now_of, save_check_state
 from monitor.store.tables import HOURS, check_states, revisions, rollups_5m, transitions
@@ -41,7 +41,8 @@ T = TypeVar("T")
 
 WINDOW_MS = 2 * HOUR_MS
 """How much of one check is read at a time."""
-_WINDOW_MOST_MS = 7 * 24 * HOUR_MS
+_TRIES = 5
+"""How often to look for what the engine has decided on and not yet saved; it saves twice a second."""
 _SCAN_SHARE, _SCAN_CHECKS = 4, 20
 """From one in so many checks on, and so many, everybody's results are read in passing."""
 _FLUSH_ROLLUPS = 500
@@ -104,6 +105,12 @@ class _Task:
         if self.lives_until_ms is None or now_ms <= self.lives_until_ms:
             self.again.pass_time(now_ms)
 
+    def end(self) -> None:
+        """Take it that nothing more has been measured."""
+        stale_ms = round(self.again.rule.stale_after_s * 1000)
+        self.again.finish()
+        self.pass_time(max(self.again.state.last_at_ms + stale_ms, self.span.to_ms) + 1)
+
 
 class Settler:
     """Settles what is noted as late, a check after the other."""
@@ -143,28 +150,42 @@ class Settler:
         task = await self._begun(span, rules.checks[span.check])
         if task is None:
             return
-        at_ms, width_ms = task.read_from_ms, WINDOW_MS
-        while not task.is_over(at_ms):
-            with unavailable_as_such():
-                async with self._reader.connect() as connection:
-                    found = await read_check(connection, self._names, span.number, at_ms, at_ms + width_ms)
-            for result in found:
-                task.feed(result)
-            at_ms += width_ms
-            width_ms = WINDOW_MS if found else min(2 * width_ms, _WINDOW_MOST_MS)
-            task.pass_time(at_ms)
-            await self._flush(task, at_ms)
-            if self._has_caught_up(task, at_ms):
-                break
+        at_ms: int | None = task.read_from_ms
+        while at_ms is not None and not task.is_over(at_ms):
+            at_ms = await self._read_some(task, at_ms)
+            if at_ms is not None:
+                task.pass_time(at_ms)
+                await self._flush(task, at_ms)
         await self._finish(task)
 
-    def _has_caught_up(self, task: _Task, at_ms: int) -> bool:
-        """Say whether there is nothing more to read of a check that the engine runs."""
-        live = self._live.state(task.span.check)
-        if live is None or at_ms <= max(live.last_at_ms, task.span.to_ms + INTERVAL_MS):
-            return False
-        task.again.finish()
-        return task.again.state.last_at_ms >= live.last_at_ms
+    async def _read_some(self, task: _Task, at_ms: int) -> int | None:
+        """Feed some of what started at a time or later; return where to go on, None when there is nothing more."""
+        live, to_ms = self._live.state(task.span.check), at_ms + WINDOW_MS
+        if live is not None:
+            # What the engine decides on meanwhile is read in the end.
+            to_ms = min(to_ms, max(live.last_at_ms, task.span.to_ms + INTERVAL_MS) + 1)
+        return await self._read(task, at_ms, to_ms) if at_ms < to_ms else None
+
+    async def _read(self, task: _Task, from_ms: int, to_ms: int) -> int | None:
+        """Feed what started in [from_ms, to_ms); return when the next result of any check may have started."""
+        with unavailable_as_such():
+            async with snapshot(self._reader) as connection:
+                found = await read_check(connection, self._names, task.span.number, from_ms, to_ms)
+                next_ms = await _next_ms(connection, to_ms)
+        for result in found:
+            task.feed(result)
+        return next_ms
+
+    async def _draw_level(self, task: _Task) -> None:
+        """Feed what the engine has decided on since it was read: it would be forgotten by the correction."""
+        for _ in range(_TRIES):
+            live, last_ms = self._live.state(task.span.check), task.again.state.last_at_ms
+            if live is None or task.again.is_over or live.last_at_ms <= last_ms:
+                return
+            await self._read(task, max(last_ms + 1, task.read_from_ms), live.last_at_ms + 1)
+            task.again.finish()
+            if task.again.state.last_at_ms == last_ms:
+                await self._live.saved()
 
     async def _settle_together(self, spans: Sequence[Span], rules: Rules) -> None:
         """Read everybody's results once, rather than each check's by itself."""
@@ -184,9 +205,6 @@ class Settler:
             if result.check in running and result.at_ms >= running[result.check].read_from_ms:
                 running[result.check].feed(result)
         for task in tasks.values():
-            stale_ms = round(task.again.rule.stale_after_s * 1000)
-            task.again.finish()
-            task.pass_time(max(task.again.state.last_at_ms + stale_ms, task.span.to_ms) + 1)
             await self._finish(task)
 
     def _results_of(self, tasks: Sequence[_Task]) -> AsyncIterator[Result]:
@@ -240,8 +258,9 @@ class Settler:
 
     async def _finish(self, task: _Task) -> None:
         """Save what has become of one check, and let go of its note."""
-        task.again.finish()
+        task.end()
         await self._flush(task, FOREVER_MS, everything=True)
+        await self._draw_level(task)
         # Nothing may be decided between looking at what the engine remembers and correcting it: no waiting here.
         is_corrected = self._correct(task)
         now_ms = time.time_ns() // 1_000_000
@@ -284,6 +303,18 @@ class Settler:
         if not again.is_over:
             again.stop_at(decided_ms)
         return not is_same
+
+
+async def _next_ms(connection: AsyncConnection, at_ms: int) -> int | None:
+    """Return a time at or after `at_ms` before which nothing started since then; None when nothing did."""
+    if connection.dialect.name == "postgresql":
+        raw_ms = await pages.first_ms(connection, at_ms)
+    else:
+        first = await rows.first(connection, at_ms)
+        raw_ms = None if first is None else first[0]
+    hour = await sealed.first_hour(connection, at_ms)
+    found = [start_ms for start_ms in (raw_ms, None if hour is None else hour * HOUR_MS) if start_ms is not None]
+    return max(at_ms, min(found)) if found else None
 
 
 def _decisive(state: CheckState) -> tuple[object, ...]:

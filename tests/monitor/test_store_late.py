@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from alerts.model import Result, State
 from config.model import Inventory
+from monitor.lateness import Engine
 from monitor.queries import Queries
 from monitor.store import Store
 from monitor.store.tables import outdated
@@ -183,6 +185,42 @@ async def test_killed_before_a_late_result_is_settled_the_next_one_settles_it(
     await store.settle(1 << 44)
     (figure,) = [one for one in await figures(store_url) if one.target == "dan-cu"]
     assert figure.up_ms == 60 * MINUTE_MS
+
+
+async def test_a_result_that_took_longer_than_silence_is_waited_for_ends_like_any_other(
+    store: Store, store_url: str, inventory: Inventory
+) -> None:
+    await store.sync_inventory(inventory)
+    end_ms = MIDNIGHT_MS + 10 * MINUTE_MS
+    first = [*steady(CHECKS[:1], MIDNIGHT_MS, end_ms), result(CHECKS[0], end_ms)._replace(duration_s=400.0)]
+    async with asyncio.timeout(60):
+        await store.import_results(first)
+        await store.import_results(steady(CHECKS[:1], end_ms + 10_000, end_ms + 20_000))
+    assert await rows(store_url, outdated.select().where(outdated.c.what == 0)) == []
+
+
+async def test_what_the_engine_has_decided_on_and_not_saved_yet_is_not_forgotten(
+    store: Store, store_url: str, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ingest.SNAPSHOT_S", 0.0)
+    await store.sync_inventory(inventory)
+    engine = EngineWithoutProbes(store, inventory)
+    check, cut_ms = CHECKS[0], MIDNIGHT_MS + 20 * MINUTE_MS
+    await engine.take(steady([check], MIDNIGHT_MS, cut_ms), cut_ms)
+    failing = steady([check], cut_ms, cut_ms + 50_000, State.DOWN)
+    await engine.take(failing[3:4], failing[3].known_at_ms)
+    await engine.take(failing[:3], cut_ms + 41_000)
+    unsaved, _ = engine.writer.decide(failing[4:], cut_ms + 50_000, caught_up=True)
+
+    async def flushed() -> None:
+        await store.save(unsaved)
+        await engine.take([], cut_ms + 50_000)
+
+    async with asyncio.timeout(60):
+        await store.settle(cut_ms + 15 * MINUTE_MS, Engine(engine.core, engine.writer.defer, flushed))
+    state = engine.core.memory.checks[check]
+    assert (state.state, state.since_ms, state.last_at_ms) == (State.DOWN, cut_ms, failing[-1].at_ms)
+    assert await rows(store_url, outdated.select().where(outdated.c.what == 0)) == []
 
 
 async def test_what_raw_results_no_longer_cover_stays(store: Store, store_url: str, inventory: Inventory) -> None:
