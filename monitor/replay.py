@@ -13,8 +13,8 @@ from alerts.periods import utc_text
 def replay(rules: Rules, results: Iterable[Result], until: int | None = None) -> Iterator[Event]:
     """Give what the rules would have done, in the order in which it would have been decided.
 
-    Results are fed in the order in which they were known; silence, waits and mutes end at their own times between
-    them. The clock stops at `until` (milliseconds), after which nothing is known, or at the last result.
+    Results are fed in the order in which they were known, of those at the same millisecond in that of their starts,
+    whatever order they come in; silence, waits and mutes end at their own times between them. The clock stops at `until` (milliseconds), after which nothing is known, or at the last result.
     """
     return run(Core(rules), results, until)
 
@@ -22,7 +22,7 @@ def replay(rules: Rules, results: Iterable[Result], until: int | None = None) ->
 def run(core: Core, results: Iterable[Result], until: int | None = None) -> Iterator[Event]:
     """Do as `replay` does, with a core that may have been fed before."""
     last_ms = 0
-    for result in sorted(results, key=_known_at_ms):
+    for result in sorted(results, key=_decision_order):
         if until is not None and result.known_at_ms > until:
             break
         last_ms = result.known_at_ms
@@ -69,5 +69,5 @@ def _incident_json(event: IncidentEvent) -> dict[str, Any]:
     return {**line, "target": incident.target, "severity": incident.severity, "impact": list(incident.impact)}
 
 
-def _known_at_ms(result: Result) -> int:
-    return result.known_at_ms
+def _decision_order(result: Result) -> tuple[int, int, str, str]:
+    return result.known_at_ms, result.at_ms, result.check, result.agent

@@ -139,5 +139,14 @@ def test_check_then_target_then_what_it_is_part_of_then_incident_then_notificati
     ]
 
 
+def test_the_order_of_a_file_changes_nothing_where_results_are_known_at_the_same_time():
+    told = results("a/http", "udu", step_s=1)
+    told = [one._replace(duration_s=(2.0, 1.0, 0.0)[place]) for place, one in enumerate(told)]
+    told += [one._replace(at_ms=one.at_ms + 60_000) for one in told]
+    assert len({one.known_at_ms for one in told}) == 2
+    rules = watch(endpoint("a"))
+    assert lines(rules, told[::-1]) == lines(rules, told)
+
+
 def test_results_of_checks_that_the_rules_do_not_have_are_passed_over():
     assert lines(watch(endpoint("a")), results("gone/http", "uddd")) == []
