@@ -26,6 +26,7 @@ from monitor.records import Batch, CheckNow, Late, PendingNotification
 from monitor.redecision import FOREVER_MS
 from monitor.rollup import INTERVAL_MS
 from monitor.store import (
+    care,
     heartbeats,
     history,
     late,
@@ -61,7 +62,7 @@ from probes.heartbeat_book import Page
 __all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "StoreVersionError"]
 
 IMPORT_RESULTS = 10_000
-"""Results of an import in one transaction."""
+"""Results of an import in one transaction; the planner is told of an import of at least as many."""
 REBUILT_ROLLUPS = 500
 """Rollups that are put right in one transaction."""
 STEP_PAUSE_S = 0.02
@@ -281,6 +282,12 @@ class Store:
             async with self._reader.connect() as connection:
                 return await late.read_zone(connection)
 
+    async def adopt_inventory(self, inventory: Inventory) -> None:
+        """Write what the configuration says, unless a monitor is running: then it is what that one has read."""
+        async with self._session.alone() as is_alone:
+            if is_alone or not await self.has_inventory():
+                await self.sync_inventory(inventory)
+
     async def has_inventory(self) -> bool:
         """Say whether a configuration has been written into the store."""
         with unavailable_as_such():
@@ -301,6 +308,8 @@ class Store:
         async with self._session.alone() as is_alone:
             if is_alone:
                 await self.settle(FOREVER_MS)
+        if new >= IMPORT_RESULTS:
+            await self._write(care.analyze)
         return new
 
     async def _import(self, connection: AsyncConnection, packed: results.Packed, days: list[Late]) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.store import late, verify
+from monitor.store.classes import is_kept_by, metadata
 from monitor.store.codec import CorruptError
 from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
@@ -203,6 +204,13 @@ def _vacuum_sqlite(path: Path) -> None:
         for statement in ("VACUUM", "ANALYZE"):
             connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+async def analyze(connection: AsyncConnection) -> None:
+    """Tell PostgreSQL's planner what a load has filled: autovacuum comes by only later. SQLite's needs no telling."""
+    if connection.dialect.name == "postgresql":
+        tables = [table.name for table in metadata.sorted_tables if is_kept_by(table, "postgresql")]
+        await connection.execute(text(f"ANALYZE {', '.join(tables)}"))
 
 
 def _existing(url: str) -> URL:

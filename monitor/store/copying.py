@@ -15,6 +15,7 @@ from sqlalchemy import Boolean, Double, Table, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import pages, rows, sealed
+from monitor.store.care import analyze
 from monitor.store.classes import is_kept_by, metadata
 from monitor.store.engine import create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
@@ -61,6 +62,8 @@ async def copy_store(source_url: str, target_url: str) -> list[Copied]:
                 await upgrade(target)
                 async with target.connect() as to, to.begin():
                     copied = await _copy(from_, to)
+                async with target.begin() as to:
+                    await analyze(to)
                 async with snapshot(target) as to:
                     found = [await _sum(to, table) for table in _tables(to)] + [await _sum_raw(to)]
     finally:

@@ -13,8 +13,9 @@ from sqlalchemy.engine import URL
 
 from monitor.store import care
 from monitor.store.copying import refuse_unless_empty
-from monitor.store.engine import PATIENCE_S, parse_url, sqlite_path
+from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import StoreError, StoreUnavailableError, unavailable_as_such
+from monitor.store.migrate import HEAD, version_of
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DUMP_MAGIC = b"PGDMP"
@@ -39,9 +40,23 @@ async def restore(url: str, file: Path) -> list[str]:
         await refuse_unless_empty(url)
     if path is None:
         await _restore_postgresql(parsed, file)
+        await _analyze(parsed)
     else:
         await asyncio.to_thread(_restore_sqlite, file, path)
     return await care.check(url)
+
+
+async def _analyze(url: URL) -> None:
+    engine = create_engine(url)
+    try:
+        with unavailable_as_such():
+            async with engine.connect() as connection:
+                version = await connection.run_sync(version_of)
+            if version == HEAD:  # an older one lacks tables, and `db check` says what it is
+                async with engine.begin() as connection:
+                    await care.analyze(connection)
+    finally:
+        await engine.dispose()
 
 
 def _restore_sqlite(copy: Path, path: Path) -> None:

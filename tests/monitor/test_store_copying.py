@@ -10,6 +10,7 @@ from sqlalchemy import text
 from monitor.records import Batch
 from monitor.store import Store, StoreError, care
 from monitor.store.copying import Copied, copy_store
+from monitor.store.engine import create_engine, parse_url
 from monitor.store.restoring import restore
 from tests.monitor.country import configured
 from tests.monitor.samples import START_MS, full_batch, http_results
@@ -84,6 +85,24 @@ async def test_a_backup_is_restored_into_an_empty_store(
     with pytest.raises(StoreError, match=r"not empty|there already"):
         await restore(target, copy)
     assert await everything(target) == await everything(store_url)
+
+
+async def test_the_planner_knows_what_was_imported_copied_and_restored(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.IMPORT_RESULTS", 1_000)
+    urls = [postgres.dsn(await postgres.create_database()) for _ in range(3)]
+    await fill(urls[0], tmp_path)
+    await copy_store(urls[0], urls[1])
+    await care.backup(urls[0], tmp_path / "copy")
+    await restore(urls[2], tmp_path / "copy")
+    for url in urls:
+        engine = create_engine(parse_url(url), read_only=True)
+        async with engine.connect() as connection:
+            known = "SELECT relname, reltuples FROM pg_class WHERE relname IN ('checks', 'rollups_5m', 'transitions')"
+            found = {row.relname: row.reltuples for row in await connection.execute(text(known))}
+        await engine.dispose()
+        assert min(found.values()) >= 0, "-1 is what no one has looked at"
 
 
 async def test_what_is_not_a_copy_is_not_restored(empty_url: str, tmp_path: Path) -> None:
