@@ -40,6 +40,11 @@ def say(line: str) -> None:
     print(line)  # noqa: T201 - this is what the command line is for
 
 
+def note(line: str) -> None:
+    """Print one line on standard error: what is worth knowing and is no answer."""
+    print(line, file=sys.stderr)  # noqa: T201 - this is what the command line is for
+
+
 def load_inventory(directory: Path) -> Inventory:
     """Load the configuration, or end with all its problems and exit status 2."""
     from config.errors import ConfigError

@@ -6,11 +6,10 @@ import logging
 import time
 from pathlib import Path
 
-import structlog
-
 from config.errors import ConfigError
 from monitor.cli_base import NOT_MEASURED, WRONG_USE, fail, say
 from monitor.demo.history import LONGEST_S, build
+from monitor.logs import set_up_logs
 from monitor.store import StoreError
 from monitor.supervisor import start_country, stop_country
 from probes.units import parse_duration
@@ -33,7 +32,7 @@ def parse_length(text: str) -> float:
 async def build_history(directory: Path, length_s: float) -> None:
     """Build it. The country stands only until it has written its configuration: nobody watches it meanwhile."""
     # What importing has to say of each check is no news here.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    set_up_logs(logging.WARNING)
     begun_s = time.monotonic()
     country, config = await start_country(directory)
     await stop_country(country)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -11,7 +12,8 @@ from typing import Any
 
 from alerts.periods import utc_text
 from config.model import Inventory, Settings
-from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, say
+from monitor.cli_base import FINE, NOT_FINE, NOT_MEASURED, WRONG_USE, fail, note, say
+from monitor.logs import set_up_logs
 from monitor.result_json import ResultError, read_results, result_line, result_writer
 from monitor.store import Store, StoreError
 from monitor.store.care import backup, check, vacuum
@@ -20,6 +22,8 @@ from monitor.store.restoring import restore
 from monitor.times import parse_period_ms
 
 _BEGINNING = "1970-01-02"
+_NAMED = 5
+"""Checks that are named where more are unknown."""
 
 
 @asynccontextmanager
@@ -37,18 +41,28 @@ async def _opened(url: str) -> AsyncIterator[Store]:
 
 
 async def import_file(path: Path, inventory: Inventory) -> int:
-    """Import results; what is there already is left as it is."""
-    async with _opened(inventory.settings.store) as store:
-        try:
-            if not await store.has_inventory():
-                await store.sync_inventory(inventory)
+    """Import results; what is there already is left as it is, and of a file with a wrong line nothing is taken."""
+    set_up_logs(logging.WARNING)  # what is worked out of each check is no news here
+    try:
+        checks = _looked_through(path)
+        async with _opened(inventory.settings.store) as store:
+            await store.adopt_inventory(inventory)
             new = await store.import_results(read_results(path))
-        except ResultError as error:
-            fail(WRONG_USE, str(error))
-        except OSError as error:
-            fail(NOT_MEASURED, f"{path}: {error.strerror}")
+    except ResultError as error:
+        fail(WRONG_USE, str(error))
+    except OSError as error:
+        fail(NOT_MEASURED, f"{path}: {error.strerror}")
     say(f"{new} new results")
+    unknown = sorted(checks - inventory.checks.keys())
+    if unknown:
+        named = ", ".join(unknown[:_NAMED]) + (", …" if len(unknown) > _NAMED else "")
+        note(f"kept and not counted: the configuration does not have {named}")
     return FINE
+
+
+def _looked_through(path: Path) -> set[str]:
+    """Return whose results a file holds, having looked at every line of it; what can be read only once is not."""
+    return {result.check for result in read_results(path)} if path.is_file() else set()
 
 
 async def export_file(from_: str, to: str, settings: Settings, out: Path | None) -> int:
@@ -94,6 +108,7 @@ async def check_store(url: str) -> int:
 
 async def rebuild_rollups(settings: Settings, from_: str | None, to: str | None) -> int:
     """Count rollups again; 3 when there are no raw results of that time."""
+    set_up_logs(logging.WARNING)
     now = datetime.now(UTC).isoformat()
     try:
         from_ms, to_ms = parse_period_ms(from_ or _BEGINNING, to or now, settings.timezone)

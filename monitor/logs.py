@@ -25,8 +25,8 @@ def log_error(event: str, **values: Any) -> None:
     structlog.get_logger().error(event, **values)
 
 
-def set_up_logs() -> None:
-    """Send our own events, and the warnings of libraries, to standard error."""
+def set_up_logs(level: int = logging.INFO) -> None:
+    """Send our own events from that level on, and the warnings of libraries, to standard error."""
     import structlog  # noqa: PLC0415 - as above
 
     # Plain tracebacks: pretty ones print local variables, and some of these are secrets.
@@ -42,7 +42,7 @@ def set_up_logs() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderers,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -45,6 +45,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _LATEST_MS = 253_402_300_800_000
 _CHECK = re.compile(r"[^\s/]+/[^\s/]+\Z")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _STATES = {state.value: state for state in State}
 _FAILURES = {failure.value: failure for failure in Failure}
 
@@ -86,7 +87,7 @@ def parse_result(line: bytes | str) -> Result:
         raise ResultError("not a JSON object")
     return Result(
         _check(found.get("check")),
-        _text(found, "agent", NAME_LENGTH),
+        _agent(found),
         parse_at_ms(found.get("at")),
         _duration_s(found.get("duration_s")),
         _state(found.get("state")),
@@ -253,7 +254,7 @@ class _ZstdLines:
 
 
 def _check(value: object) -> str:
-    if not isinstance(value, str) or not _CHECK.match(value) or len(value) > NAME_LENGTH:
+    if not isinstance(value, str) or not _CHECK.match(value) or len(value) > NAME_LENGTH or _has_controls(value):
         raise ResultError(_expected("check", "an id such as ndxp-dancu/http", value))
     return value
 
@@ -265,6 +266,18 @@ def _text(found: Mapping[str, object], key: str, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit:
         raise ResultError(_expected(key, f"a text of at most {limit} characters", value))
     return value
+
+
+def _agent(found: Mapping[str, object]) -> str:
+    agent = _text(found, "agent", NAME_LENGTH)
+    if _has_controls(agent):
+        raise ResultError(_expected("agent", "a text without control characters", agent))
+    return agent
+
+
+def _has_controls(name: str) -> bool:
+    """Say whether a name has what no name has, and PostgreSQL refuses some of."""
+    return not name.isprintable() and _CONTROLS.search(name) is not None
 
 
 def _message(found: Mapping[str, object]) -> str:
@@ -306,7 +319,7 @@ def _samples(value: object) -> Mapping[str, float]:
     for name, number in value.items():
         if not _is_number(number):
             raise ResultError(_expected(f"samples.{_shown(name)}", "a finite number", number))
-        if not name or len(name) > NAME_LENGTH:
+        if not name or len(name) > NAME_LENGTH or _has_controls(name):
             raise ResultError(_expected("samples", "numbers by names of their own", name))
     return value
 
