@@ -107,7 +107,8 @@ async def blocks_of_check(
         found = await connection.execute(_OF_CHECK, {"check_no": check_no, "low": low, "high": high})
         return [(row.hour, row.block) for row in found]
     blocks = []
-    for hour in range(low, high + 1):  # the key begins with the hour
+    first = await first_hour(connection, from_ms)
+    for hour in range(high + 1 if first is None else first, high + 1):  # the key begins with the hour
         blocks += [(hour, block) for block in (await blocks_of(connection, hour, (check_no,))).values()]
     return blocks
 

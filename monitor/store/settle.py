@@ -40,7 +40,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 WINDOW_MS = 2 * HOUR_MS
-"""How much of one check is read at a time."""
+"""How much of one check is read at a time; more where there are few results."""
+_WINDOW_MOST_MS = 7 * 24 * HOUR_MS
+_FEW_RESULTS = 1_000
 _TRIES = 5
 """How often to look for what the engine has decided on and not yet saved; it saves twice a second."""
 _SCAN_SHARE, _SCAN_CHECKS = 4, 20
@@ -79,6 +81,7 @@ class _Task:
     tallies: dict[int, Tally] = field(default_factory=dict)
     changed: list[tuple[int, int]] = field(default_factory=list)
     results: int = 0
+    window_ms: int = WINDOW_MS
 
     def feed(self, result: Result) -> None:
         """Take a result, in the order of starts."""
@@ -160,7 +163,7 @@ class Settler:
 
     async def _read_some(self, task: _Task, at_ms: int) -> int | None:
         """Feed some of what started at a time or later; return where to go on, None when there is nothing more."""
-        live, to_ms = self._live.state(task.span.check), at_ms + WINDOW_MS
+        live, to_ms = self._live.state(task.span.check), at_ms + task.window_ms
         if live is not None:
             # What the engine decides on meanwhile is read in the end.
             to_ms = min(to_ms, max(live.last_at_ms, task.span.to_ms + INTERVAL_MS) + 1)
@@ -174,6 +177,7 @@ class Settler:
                 next_ms = await _next_ms(connection, to_ms)
         for result in found:
             task.feed(result)
+        task.window_ms = min(2 * task.window_ms, _WINDOW_MOST_MS) if len(found) < _FEW_RESULTS else WINDOW_MS
         return next_ms
 
     async def _draw_level(self, task: _Task) -> None:
