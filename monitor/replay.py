@@ -14,7 +14,8 @@ def replay(rules: Rules, results: Iterable[Result], until: int | None = None) ->
     """Give what the rules would have done, in the order in which it would have been decided.
 
     Results are fed in the order in which they were known, of those at the same millisecond in that of their starts,
-    whatever order they come in; silence, waits and mutes end at their own times between them. The clock stops at `until` (milliseconds), after which nothing is known, or at the last result.
+    whatever order they come in; silence, waits and mutes end at their own times between them. The clock
+    stops at `until` (milliseconds), after which nothing is known, or at the last result.
     """
     return run(Core(rules), results, until)
 
