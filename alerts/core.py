@@ -255,9 +255,10 @@ class Core:
         return True
 
     def _pass_time(self, until_ms: int, floor_ms: int, events: list[Event]) -> None:
-        """Fire the timers due until then, each at its own time, or at `floor_ms` if that is later."""
+        """Fire the timers due until then, each at its own time, or at `floor_ms` or what has been decided if later."""
         while self._timers and self._timers[0][0] <= until_ms:
-            now_ms = max(self._timers[0][0], floor_ms)
+            # A result that took longer than its check's patience sets a timer for a time that is over.
+            now_ms = max(self._timers[0][0], floor_ms, self._now_ms)
             self._now_ms = max(self._now_ms, now_ms)
             self._fall_silent(now_ms, events)
             if self._timers and self._timers[0][0] <= now_ms:

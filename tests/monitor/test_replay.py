@@ -115,6 +115,14 @@ def test_silence_and_settle_end_at_their_own_times_between_results():
     assert [line["at"] for line in found if line["event"] == "incident_opened"] == [START + "0:50.030Z"]
 
 
+def test_silence_is_not_known_before_the_result_that_it_follows():
+    told = [*results("a/http", "uuu"), results("a/http", "u", 30)[0]._replace(duration_s=40.0)]
+    found = lines(watch(endpoint("a")), told, until=at(300))
+    assert [line["to"] for line in found if line.get("subject") == "a/http"][-1] == "unknown"
+    seen = [line["detected_at"] for line in found]
+    assert seen == sorted(seen)
+
+
 def test_the_clock_stops_at_the_last_result():
     assert len(lines(watch(endpoint("a")), results("a/http", "u"))) == 2
 
