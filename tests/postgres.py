@@ -10,10 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 USER, PASSWORD = "thongsuot", "mat-khau"
 START_TIMEOUT_S = 60.0
@@ -133,6 +135,20 @@ class PostgresServer:
                 self._process.send_signal(how)
             self._process.wait(START_TIMEOUT_S)
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all of its processes where they are: connections stay, nobody answers."""
+        server = psutil.Process(self.pid)
+        processes = [server, *server.children(recursive=True)]  # who forks is stopped first
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in reversed(processes):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Stop the server and remove the cluster."""

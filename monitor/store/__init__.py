@@ -41,7 +41,7 @@ from monitor.store import (
     verify,
 )
 from monitor.store import inventory as inventories
-from monitor.store.engine import PATIENCE_S, create_engine, parse_url, sqlite_path
+from monitor.store.engine import LOCK_TIMEOUT_S, PATIENCE_S, create_engine, parse_url, sqlite_path
 from monitor.store.errors import (
     StoreError,
     StoreInUseError,
@@ -50,10 +50,10 @@ from monitor.store.errors import (
     unavailable_as_such,
 )
 from monitor.store.history import History
-from monitor.store.migrate import require_head, upgrade
+from monitor.store.migrate import require_head, upgrade_at
 from monitor.store.names import Names
 from monitor.store.periods import ClosedMonth, SignedTarget
-from monitor.store.session import Session
+from monitor.store.session import SILENCE_S, Session
 from monitor.store.settle import LeftBehind, Live, Settler
 from monitor.store.sizes import Forecast
 from monitor.store.statements import get_meta, put_meta
@@ -78,10 +78,10 @@ T = TypeVar("T")
 class Store:
     """An open store. All methods raise StoreUnavailableError when it is away, and can be called again later."""
 
-    def __init__(self, engine: AsyncEngine, reader: AsyncEngine, path: Path | None) -> None:
+    def __init__(self, session: Session, reader: AsyncEngine, path: Path | None) -> None:
         self._path = path
         self._reader = reader
-        self._session = Session(engine, path)
+        self._session = session
         self._names = Names()
         self._marks = rollups.Marks()
         self._beat_ms = 0
@@ -97,15 +97,16 @@ class Store:
         """
         parsed = parse_url(url)
         path = sqlite_path(parsed)
-        engine = create_engine(parsed, patience_s=patience_s)
+        engine = create_engine(parsed, patience_s=patience_s, lock_timeout_s=LOCK_TIMEOUT_S)
+        lookout = create_engine(parsed, patience_s=SILENCE_S, command_timeout_s=SILENCE_S, pooled=False)
         reader = create_engine(parsed, read_only=True, patience_s=patience_s)
-        store = cls(engine, reader, path)
+        store = cls(Session(engine, lookout, path), reader, path)
         try:
             with unavailable_as_such():
                 if migrate and path is not None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 if migrate:
-                    await upgrade(engine)
+                    await upgrade_at(parsed, patience_s)
                 async with reader.connect() as connection:
                     await require_head(connection)
                     await store._names.load(connection)

@@ -61,7 +61,7 @@ async def check(url: str) -> list[str]:
     Raises StoreUnavailableError when it cannot be read at all.
     """
     parsed = _existing(url)
-    engine = create_engine(parsed, read_only=True)
+    engine = create_engine(parsed, read_only=True, command_timeout_s=None)
     try:
         with unavailable_as_such():
             async with engine.connect() as connection:
@@ -191,7 +191,7 @@ async def vacuum(url: str) -> None:
         if path is not None:
             await asyncio.to_thread(_vacuum_sqlite, path)
             return
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, command_timeout_s=None)
         try:
             async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 await connection.execute(text("VACUUM (ANALYZE)"))

@@ -52,8 +52,8 @@ async def copy_store(source_url: str, target_url: str) -> list[Copied]:
     if path is not None and not path.is_file():
         message = f"there is no store at {path}"
         raise StoreUnavailableError(message)
-    source = create_engine(source_parsed, read_only=True)
-    target = create_engine(parse_url(target_url))
+    source = create_engine(source_parsed, read_only=True, command_timeout_s=None)
+    target = create_engine(parse_url(target_url), command_timeout_s=None)
     try:
         with unavailable_as_such():
             async with snapshot(source) as from_:

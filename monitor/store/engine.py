@@ -9,13 +9,16 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from monitor.store.errors import StoreError
 
 PATIENCE_S = 5.0
 """How long to wait for another process's transaction (SQLite) or for a connection (PostgreSQL)."""
 COMMAND_TIMEOUT_S = 30.0
-"""A server that takes a statement and then hangs is a server that is away."""
+"""How long one statement of the engine or of a page may take."""
+LOCK_TIMEOUT_S = 5
+"""How long a statement of the writer waits for somebody else's lock: as long as with SQLite."""
 PAGE_BYTES = 2048
 """SQLite's page. Results of one check lie together, so that each result of a batch touches a page of its own: a
 small page means less to write for each of them."""
@@ -67,14 +70,39 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
-def create_engine(url: URL, *, read_only: bool = False, patience_s: float = PATIENCE_S) -> AsyncEngine:
-    """Return an engine that is not connected yet; with `read_only` it refuses to write."""
+def create_engine(
+    url: URL,
+    *,
+    read_only: bool = False,
+    patience_s: float = PATIENCE_S,
+    command_timeout_s: float | None = COMMAND_TIMEOUT_S,
+    lock_timeout_s: float = 0,
+    pooled: bool = True,
+) -> AsyncEngine:
+    """Return an engine that is not connected yet; with `read_only` it refuses to write.
+
+    With PostgreSQL a statement may take `command_timeout_s`, None for as long as it takes, and wait for a lock for
+    `lock_timeout_s`, 0 for as long as it takes.
+    """
     if sqlite_path(url) is not None:
         engine = create_async_engine(url, connect_args={"timeout": patience_s}, pool_size=4, max_overflow=4)
         _set_up_sqlite(engine, read_only=read_only)
         return engine
-    settings = {**_POSTGRESQL_SETTINGS, "default_transaction_read_only": "on" if read_only else "off"}
-    arguments = {"timeout": patience_s, "command_timeout": COMMAND_TIMEOUT_S, "server_settings": settings}
+    from monitor.store.postgresql import Connection  # noqa: PLC0415 - a store in SQLite need not have it in memory
+
+    settings = {
+        **_POSTGRESQL_SETTINGS,
+        "default_transaction_read_only": "on" if read_only else "off",
+        "lock_timeout": str(round(lock_timeout_s * 1000)),
+    }
+    arguments = {
+        "timeout": patience_s,
+        "command_timeout": command_timeout_s,
+        "server_settings": settings,
+        "connection_class": Connection,
+    }
+    if not pooled:
+        return create_async_engine(url, connect_args=arguments, poolclass=NullPool)
     return create_async_engine(url, connect_args=arguments, pool_size=4, max_overflow=4, pool_pre_ping=read_only)
 
 

@@ -113,5 +113,7 @@ def _reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if isinstance(original.__cause__, _errors_of_asyncpg()):
         original = original.__cause__
+    if isinstance(original, TimeoutError):
+        return "the database did not answer in time"
     words = str(original).strip().splitlines()
     return f"{type(original).__name__}: {words[0]}" if words else type(original).__name__

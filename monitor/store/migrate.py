@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from monitor.store.engine import create_engine
 from monitor.store.errors import StoreVersionError
 
 HEAD = "0005"
@@ -36,6 +38,23 @@ async def upgrade(engine: AsyncEngine) -> tuple[str | None, str]:
         if before != HEAD:
             before = await connection.run_sync(_upgrade)
     return before, HEAD
+
+
+async def upgrade_at(url: URL, patience_s: float) -> None:
+    """Migrate the store at that address, if it is not at the newest version; that may take as long as it takes.
+
+    Raises StoreVersionError as `upgrade` does.
+    """
+    looking = create_engine(url, patience_s=patience_s)
+    working = create_engine(url, patience_s=patience_s, command_timeout_s=None)
+    try:
+        async with looking.connect() as connection:
+            version = await connection.run_sync(version_of)
+        if version != HEAD:
+            await upgrade(working)
+    finally:
+        await looking.dispose()
+        await working.dispose()
 
 
 def _upgrade(connection: Connection) -> str | None:

@@ -9,10 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.store.errors import StoreInUseError, StoreUnavailableError, unavailable_as_such
@@ -24,6 +25,13 @@ _ADVISORY_KEY = 0x7E5C_0002
 _LOCK_PATIENCE_S = 1.0
 """How long that lock is asked for: the server may still be ending the session of a monitor that was killed."""
 _LOCK_EVERY_S = 0.05
+SLOW_S = 2.0
+"""A transaction that takes longer is a reason to see whether the server answers at all."""
+SILENCE_S = 3.0
+"""How long the server is then waited for."""
+_GLANCE_S = 0.05
+"""How long a connection to a server that is known to be silent is waited for."""
+_SILENT = "the database does not answer"
 _END_OWN = text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :backend "
     "AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
@@ -36,11 +44,18 @@ class Session:
     With PostgreSQL the lock belongs to this very connection: what is written after a reconnection is written
     only once the lock has been taken again. A broken connection of which the server does not know yet still holds
     it: that session is ended.
+
+    A server that hangs is not waited for as long as a statement may take: when one takes long, the server is asked on
+    another connection, of `lookout`. While it is silent the connection is made anew beside those who would use it,
+    and these are refused at once.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path | None) -> None:
+    def __init__(self, engine: AsyncEngine, lookout: AsyncEngine, path: Path | None) -> None:
         self._engine = engine
+        self._lookout = lookout
         self._path = path
+        self._connecting: asyncio.Task[AsyncConnection] | None = None
+        self._is_silent = False
         self._turn = asyncio.Lock()
         self._connection: AsyncConnection | None = None
         self._owner: str | None = None
@@ -57,11 +72,11 @@ class Session:
             try:
                 with unavailable_as_such():
                     connection = await self._connected()
-                    async with connection.begin():
+                    async with self._watched(connection), connection.begin():
                         yield connection
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
                 await self._disconnect()
-                raise
+                raise (StoreUnavailableError(_SILENT) if self._is_silent else error) from error.__cause__
 
     async def take_lock(self, owner: str, patience_s: float = _LOCK_PATIENCE_S) -> None:
         """Become the only monitor on this store.
@@ -121,16 +136,59 @@ class Session:
 
     async def _connected(self) -> AsyncConnection:
         if self._connection is None:
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect())
+            await asyncio.wait({self._connecting}, timeout=_GLANCE_S if self._is_silent else None)
+            if not self._connecting.done():
+                raise StoreUnavailableError(_SILENT)
+            connecting, self._connecting = self._connecting, None
+            self._connection = connecting.result()
+        return self._connection
+
+    async def _connect(self) -> AsyncConnection:
+        try:
             connection = await self._engine.connect()
             try:
                 if self._owner is not None:
-                    async with connection.begin():
+                    async with self._watched(connection), connection.begin():
                         await self._lock_database(connection)
             except BaseException:
                 await connection.close()
                 raise
-            self._connection = connection
-        return self._connection
+        except TimeoutError:
+            self._is_silent = True
+            raise
+        self._is_silent = False
+        return connection
+
+    @asynccontextmanager
+    async def _watched(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Break the connection as soon as it is seen that its server answers nobody."""
+        if self._path is not None:
+            yield
+            return
+        raw = (await connection.get_raw_connection()).driver_connection
+        watch = asyncio.create_task(self._watch(raw))
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    async def _watch(self, raw: Any) -> None:
+        while not self._is_silent:
+            await asyncio.sleep(SLOW_S)
+            if not await self._is_answered():
+                self._is_silent = True
+                raw.terminate()
+
+    async def _is_answered(self) -> bool:
+        try:
+            async with self._lookout.connect():
+                return True
+        except DBAPIError:
+            return True  # it refuses, for whatever reason: it is there
+        except OSError:
+            return False
 
     async def _lock_database(self, connection: AsyncConnection, patience_s: float = _LOCK_PATIENCE_S) -> None:
         if self._path is not None:
@@ -172,7 +230,12 @@ class Session:
                         await connection.close()
             except StoreUnavailableError:
                 pass  # it was broken already
+            if self._connecting is not None:
+                self._connecting.cancel()
+                await asyncio.gather(self._connecting, return_exceptions=True)
+                self._connecting = None
             await self._engine.dispose()
+            await self._lookout.dispose()
             if self._lock_file is not None:
                 os.close(self._lock_file)
                 self._lock_file = None

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
+from sqlalchemy import text
 
 from alerts.model import Result
 from monitor.queries import Queries
 from monitor.records import Batch
-from monitor.store import Store, StoreInUseError, StoreUnavailableError
+from monitor.store import Store, StoreInUseError, StoreUnavailableError, care, session
+from monitor.store.engine import COMMAND_TIMEOUT_S, create_engine
+from tests.journey.product import until
 from tests.monitor.samples import START_MS, full_batch, http_results
 from tests.postgres import PostgresServer
 from tests.proxy import proxy
@@ -283,14 +287,99 @@ async def test_a_connection_that_only_one_side_knows_to_be_broken_does_not_keep_
 
 async def test_a_server_that_hangs_is_away(own_postgres: PostgresServer, own_url: str) -> None:
     store = await Store.open(own_url)
-    os.kill(own_postgres.pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(StoreUnavailableError):
-            await Store.open(own_url, patience_s=0.3)
-    finally:
-        os.kill(own_postgres.pid, signal.SIGCONT)
+    with own_postgres.frozen(), pytest.raises(StoreUnavailableError):
+        await Store.open(own_url, patience_s=0.3)
     await store.save(numbered_batch(0))
     await store.aclose()
+
+
+async def test_a_server_that_begins_to_hang_is_noticed_and_then_waited_for_by_nobody(
+    own_postgres: PostgresServer, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SLOW_S", 0.1)
+    store = await Store.open(own_url)
+    await store.take_lock("a")
+    await store.save(numbered_batch(0))
+    with own_postgres.frozen():
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            await store.save(numbered_batch(1))
+        noticed_s = time.monotonic() - begun
+        assert noticed_s < COMMAND_TIMEOUT_S / 2
+        refused = 0
+        while time.monotonic() - begun < 2 * noticed_s:
+            with pytest.raises(StoreUnavailableError, match="does not answer"):
+                await store.save(numbered_batch(1))
+            refused += 1
+        assert refused > 10  # each had its answer long before a connection would have been given up
+    await until(lambda: _is_saved(store, 1), "it is used again")
+    assert len(await exported(store)) == 2 * BATCH
+    second = await Store.open(own_url)
+    with pytest.raises(StoreInUseError):
+        await second.take_lock("b")
+    await second.aclose()
+    await store.aclose()
+
+
+async def _is_saved(store: Store, number: int) -> bool:
+    with contextlib.suppress(StoreUnavailableError):
+        await store.save(numbered_batch(number))
+        return True
+    return False
+
+
+async def test_a_server_that_is_slow_is_waited_for(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SLOW_S", 0.05)
+    store = await Store.open(postgres.dsn(await postgres.create_database()))
+    await store._write(lambda connection: connection.execute(text("SELECT pg_sleep(0.5)")))
+    await store.aclose()
+
+
+async def test_a_table_that_somebody_has_locked_is_waited_for_as_long_as_in_sqlite(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.LOCK_TIMEOUT_S", 0.2)
+    address = postgres.dsn(await postgres.create_database())
+    store = await Store.open(address)
+    other = await asyncpg.connect(address)
+    async with other.transaction():
+        await other.execute("LOCK TABLE check_states IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreUnavailableError, match="lock timeout"):
+            await store.save(numbered_batch(0))
+    await other.close()
+    await store.save(numbered_batch(0))
+    assert len(await exported(store)) == BATCH
+    await store.aclose()
+
+
+async def test_a_server_that_hangs_keeps_nobody_from_leaving(
+    own_postgres: PostgresServer, own_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, queries = await Store.open(own_url), await Queries.open(own_url)
+    await store.save(numbered_batch(0))
+    await queries.overview(START_MS)
+    with own_postgres.frozen():
+        async with asyncio.timeout(COMMAND_TIMEOUT_S / 2):
+            await queries.aclose()
+            await store.aclose()
+    assert not caplog.records
+
+
+async def test_what_takes_long_by_its_nature_has_no_limit(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres.dsn(await postgres.create_database())
+    await (await Store.open(address)).aclose()
+    monkeypatch.setitem(create_engine.__kwdefaults__, "command_timeout_s", 0.2)
+    other = await asyncpg.connect(address)
+    for work in (care.vacuum, care.check):
+        async with other.transaction():
+            await other.execute("LOCK TABLE checks IN ACCESS EXCLUSIVE MODE")
+            working = asyncio.create_task(work(address))
+            await asyncio.sleep(0.5)
+            assert not working.done()
+        await working
+    await other.close()
 
 
 async def test_a_cancelled_save_leaves_the_store_usable(store_url: str) -> None:
