@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,7 @@ log = structlog.get_logger()
 
 SPOOL_LIMIT_BYTES = 1 << 30
 STOP_GRACE_S = 10.0
+"""How long saving may take at the end, before it is given up; less than `thongsuot up` waits."""
 GARBAGE_THRESHOLDS = (10_000, 20, 10)
 """When the collector of cycles looks (`gc.set_threshold`). A batch of results is tens of thousands of tuples that live
 for a moment and are in no cycle: looked through at every 700 new ones, they cost a third of the whole path."""
@@ -175,17 +177,20 @@ class Monitor:
     async def stop(self) -> None:
         """Stop cleanly: no new runs, then save what was measured, then close."""
         self._stopping = True
+        ends = time.monotonic() + STOP_GRACE_S
         self._schedule.stop()
         await self._runner.aclose()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._deliver_rest(), STOP_GRACE_S)
         self._writer.end()
         if self._tasks:
             # Cancelled in the middle of a save, the writer would lose what it has in hand.
-            await asyncio.wait(self._tasks[:1], timeout=STOP_GRACE_S)
+            await asyncio.wait(self._tasks[:1], timeout=_left_s(ends))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            await asyncio.wait_for(self._writer.drain(), STOP_GRACE_S)
+            await asyncio.wait_for(self._writer.drain(), _left_s(ends))
         except TimeoutError:
             log.critical("could not save everything in time", results=len(self._inbox))
         if self._coarse.running:
@@ -196,6 +201,10 @@ class Monitor:
         self._spool.close()
         await self._store.aclose()
         log.info("stopped")
+
+    async def _deliver_rest(self) -> None:
+        for result in self._runner.undelivered:
+            await self._inbox.put(result)
 
     async def reload(self) -> list[str]:
         """Read the configuration again; return its problems, and keep the one in force if there are any."""
@@ -346,6 +355,10 @@ def _fixed_settings(before: Inventory, after: Inventory) -> list[str]:
     """Return the settings that differ and are only read at the start."""
     names = ("store", "agent", "listen", "seats", "queue", "spool")
     return [name for name in names if getattr(before.settings, name) != getattr(after.settings, name)]
+
+
+def _left_s(ends: float) -> float:
+    return max(1.0, ends - time.monotonic())
 
 
 def _now_ms() -> int:

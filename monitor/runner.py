@@ -129,6 +129,7 @@ class Runner:
     Attributes:
         running: ids of the checks that have a seat or wait for one.
         waiting: how many wait for a seat.
+        undelivered: what was measured when `aclose` came, and was waiting for room in the queue.
 
     """
 
@@ -140,6 +141,7 @@ class Runner:
         self._queue: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: set[str] = set()
+        self.undelivered: list[Result] = []
 
     @property
     def waiting(self) -> int:
@@ -166,7 +168,11 @@ class Runner:
     async def _run(self, job: Job) -> None:
         try:
             result = await measure(job, self._resources, self._agent)
-            await self._deliver(result)
+            try:
+                await self._deliver(result)
+            except asyncio.CancelledError:
+                self.undelivered.append(result)
+                raise
         finally:
             self.running.discard(job.id)
             if self._queue:
@@ -175,7 +181,10 @@ class Runner:
                 self._free += 1
 
     async def aclose(self) -> None:
-        """Drop what waits, stop what runs, and wait for it to end; what was not finished is not a result."""
+        """Drop what waits, stop what runs, and wait for it to end; what was not finished is not a result.
+
+        What was, and could not be delivered yet, is `undelivered`.
+        """
         self._queue.clear()
         tasks = list(self._tasks)
         for task in tasks:

@@ -136,3 +136,19 @@ async def test_closing_leaves_nothing_running() -> None:
 
 async def _drop(_: Result) -> None:
     """Take nothing note of."""
+
+
+async def test_what_was_measured_and_waits_for_room_is_kept_when_it_closes() -> None:
+    waits = asyncio.Event()
+
+    async def has_no_room(_: Result) -> None:
+        waits.set()
+        await asyncio.sleep(60)
+
+    runner = Runner(Resources(), "a", 2, has_no_room)
+    runner.start(job(_up, "t/up"))
+    await waits.wait()
+    runner.start(job(_hangs, "t/hangs", timeout_s=60))
+    await asyncio.sleep(0)
+    await runner.aclose()
+    assert [result.check for result in runner.undelivered] == ["t/up"]
