@@ -36,7 +36,7 @@ from monitor.rollup import INTERVAL_MS
 from monitor.runner import Runner
 from monitor.schedule import Schedule
 from monitor.spool import Spool
-from monitor.store import Store, StoreUnavailableError
+from monitor.store import Store, StoreReplacedError, StoreUnavailableError
 from monitor.store.sizes import DAY_MS
 from monitor.upkeep import Upkeep
 from probes.heartbeat_book import KEY as HEARTBEATS
@@ -154,6 +154,7 @@ class Monitor:
             asyncio.create_task(self._writer.run(), name="writer"),  # the first: `stop` waits for it
             asyncio.create_task(self._dispatcher.run(), name="dispatcher"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
+            asyncio.create_task(self._notice_replacement(), name="replacement"),
         ]
         self._coarse.add_job(self.heartbeats.save, "interval", seconds=30, id="heartbeats", coalesce=True)
         self._coarse.add_job(self._upkeep.retain, "interval", minutes=10, id="retention", coalesce=True)
@@ -168,11 +169,19 @@ class Monitor:
         log.info("monitoring", checks=len(self._jobs), targets=len(self.inventory.targets), listen=f"{host}:{port}")
 
     async def wait(self) -> None:
-        """Return when one of the engine's own tasks ends, which only a bug or `stop` makes it do."""
+        """Return when one of the engine's own tasks ends, which only a bug or `stop` makes it do.
+
+        Raises StoreReplacedError when the store's file is another one.
+        """
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if not self._stopping:
             for task in done:
                 task.result()
+
+    async def _notice_replacement(self) -> None:
+        await self._store.until_replaced()
+        message = "the store's file was replaced while it was in use: begin again with the new one"
+        raise StoreReplacedError(message)
 
     async def stop(self) -> None:
         """Stop cleanly: no new runs, then save what was measured, then close."""

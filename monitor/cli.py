@@ -70,14 +70,14 @@ def _serve(config: Path) -> None:
     gc.collect()  # what was read stands in cycles: 20 MB with 10,000 checks that nobody would ever give back
     from monitor.app import serve
     from monitor.logs import set_up_logs
-    from monitor.store import StoreInUseError, StoreUnavailableError
+    from monitor.store import StoreError, StoreInUseError, StoreVersionError
 
     set_up_logs()
     try:
         run(serve(config, inventory))
-    except StoreInUseError as error:
+    except (StoreInUseError, StoreVersionError) as error:
         fail(WRONG_USE, str(error))
-    except (StoreUnavailableError, OSError) as error:
+    except (StoreError, OSError) as error:
         fail(NOT_MEASURED, str(error))
 
 

@@ -45,6 +45,7 @@ from monitor.store.engine import LOCK_TIMEOUT_S, PATIENCE_S, create_engine, pars
 from monitor.store.errors import (
     StoreError,
     StoreInUseError,
+    StoreReplacedError,
     StoreUnavailableError,
     StoreVersionError,
     unavailable_as_such,
@@ -59,7 +60,14 @@ from monitor.store.sizes import Forecast
 from monitor.store.statements import get_meta, put_meta
 from probes.heartbeat_book import Page
 
-__all__ = ["Store", "StoreError", "StoreInUseError", "StoreUnavailableError", "StoreVersionError"]
+__all__ = [
+    "Store",
+    "StoreError",
+    "StoreInUseError",
+    "StoreReplacedError",
+    "StoreUnavailableError",
+    "StoreVersionError",
+]
 
 IMPORT_RESULTS = 10_000
 """Results of an import in one transaction; the planner is told of an import of at least as many."""
@@ -97,7 +105,7 @@ class Store:
         """
         parsed = parse_url(url)
         path = sqlite_path(parsed)
-        engine = create_engine(parsed, patience_s=patience_s, lock_timeout_s=LOCK_TIMEOUT_S)
+        engine = create_engine(parsed, patience_s=patience_s, lock_timeout_s=LOCK_TIMEOUT_S, must_exist=True)
         lookout = create_engine(parsed, patience_s=SILENCE_S, command_timeout_s=SILENCE_S, pooled=False)
         reader = create_engine(parsed, read_only=True, patience_s=patience_s)
         store = cls(Session(engine, lookout, path), reader, path)
@@ -128,6 +136,10 @@ class Store:
         """
         await self._session.take_lock(owner)
         await self._write(outbox.release)
+
+    async def until_replaced(self) -> None:
+        """Return when the store's file was seen to be another one. Until it is opened anew, the store is away."""
+        await self._session.is_replaced.wait()
 
     async def sync_inventory(self, inventory: Inventory) -> None:
         """Write what the configuration says; what it no longer says is marked as removed."""

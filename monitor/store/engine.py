@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -78,15 +79,22 @@ def create_engine(
     command_timeout_s: float | None = COMMAND_TIMEOUT_S,
     lock_timeout_s: float = 0,
     pooled: bool = True,
+    must_exist: bool = False,
 ) -> AsyncEngine:
     """Return an engine that is not connected yet; with `read_only` it refuses to write.
+
+    With SQLite a file that is not there is made, unless it `must_exist` or is only read; one that was moved or replaced
+    is opened anew.
 
     With PostgreSQL a statement may take `command_timeout_s`, None for as long as it takes, and wait for a lock for
     `lock_timeout_s`, 0 for as long as it takes.
     """
     if sqlite_path(url) is not None:
+        path = Path(url.database or "").absolute()
+        if must_exist or read_only:
+            url = url.set(database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(url, connect_args={"timeout": patience_s}, pool_size=4, max_overflow=4)
-        _set_up_sqlite(engine, read_only=read_only)
+        _set_up_sqlite(engine, path, read_only=read_only)
         return engine
     from monitor.store.postgresql import Connection  # noqa: PLC0415 - a store in SQLite need not have it in memory
 
@@ -106,13 +114,23 @@ def create_engine(
     return create_async_engine(url, connect_args=arguments, pool_size=4, max_overflow=4, pool_pre_ping=read_only)
 
 
-def _set_up_sqlite(engine: AsyncEngine, *, read_only: bool) -> None:
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of that name, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _set_up_sqlite(engine: AsyncEngine, path: Path, *, read_only: bool) -> None:
     # A writer takes the write lock at once: a transaction that reads first and is then refused the lock cannot
     # wait for it (SQLite manual, "Isolation"), it can only start again.
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
+    def connected(connection: Any, record: Any) -> None:
+        record.info["file"] = file_at(path)
         # The driver must not begin transactions by itself: it would leave schema changes out of them.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -121,6 +139,11 @@ def _set_up_sqlite(engine: AsyncEngine, *, read_only: bool) -> None:
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def checked_out(_connection: object, record: Any, _proxy: object) -> None:
+        if record.info["file"] != file_at(path):
+            raise DisconnectionError
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Any) -> None:

@@ -3,6 +3,7 @@
     StoreError
     ├── StoreUnavailableError   away, locked, full, read-only, damaged: hold on to the data and try again
     ├── StoreInUseError         another monitor holds it
+    ├── StoreReplacedError      its file is another one now
     └── StoreVersionError       its schema is not one that this program knows
 
 Anything else that a database raises is a bug in a statement, and passes through as it is.
@@ -30,6 +31,10 @@ class StoreUnavailableError(StoreError):
 
 class StoreInUseError(StoreError):
     """Another monitor holds the store; the message names it."""
+
+
+class StoreReplacedError(StoreError):
+    """The store's file was replaced while it was in use: what is remembered of it may not be in the new one."""
 
 
 class StoreVersionError(StoreError):

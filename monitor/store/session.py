@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from monitor.store.engine import file_at
 from monitor.store.errors import StoreInUseError, StoreUnavailableError, unavailable_as_such
 from monitor.store.statements import put_meta
 from monitor.store.tables import meta
@@ -32,6 +33,7 @@ SILENCE_S = 3.0
 _GLANCE_S = 0.05
 """How long a connection to a server that is known to be silent is waited for."""
 _SILENT = "the database does not answer"
+_REPLACED = "the store's file was replaced while it was in use"
 _END_OWN = text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :backend "
     "AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
@@ -60,7 +62,9 @@ class Session:
         self._connection: AsyncConnection | None = None
         self._owner: str | None = None
         self._lock_file: int | None = None
+        self._file: tuple[int, int] | None = None
         self._backend = 0
+        self.is_replaced = asyncio.Event()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -135,6 +139,8 @@ class Session:
         self._lock_file = file
 
     async def _connected(self) -> AsyncConnection:
+        if self._path is not None and self._lock_file is not None:
+            self._look_at_file(self._path)
         if self._connection is None:
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect())
@@ -144,6 +150,16 @@ class Session:
             connecting, self._connecting = self._connecting, None
             self._connection = connecting.result()
         return self._connection
+
+    def _look_at_file(self, path: Path) -> None:
+        """Refuse to write into a file that nobody finds any more, or into another one of its name."""
+        found = file_at(path)
+        if self._file is None:
+            self._file = found
+        if found != self._file:
+            if found is not None:
+                self.is_replaced.set()
+            raise StoreUnavailableError("the store's file is not where it was" if found is None else _REPLACED)
 
     async def _connect(self) -> AsyncConnection:
         try:

@@ -205,6 +205,27 @@ async def test_a_monitor_that_is_told_to_stop_while_the_database_hangs_stops_and
         await assert_each_run_is_there_once(product, served)
 
 
+async def test_a_monitor_whose_file_is_replaced_ends_and_says_so(tmp_path: Path) -> None:
+    async with service() as served:
+        product = Product(tmp_path, served)
+        path = tmp_path / "thongsuot.db"
+        async with product.running("monitor") as process:
+            await until(product.is_ready, "the monitor is ready")
+            await until(lambda: served.asked > 1, "it watches")
+            await care.backup(product.store, tmp_path / "copy.db")
+            for name in ("thongsuot.db-wal", "thongsuot.db-shm"):
+                (tmp_path / name).unlink()
+            (tmp_path / "copy.db").replace(path)
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 3
+        said = product.log("monitor")
+        assert "was replaced while it was in use" in said
+        assert "Traceback" not in said
+        async with product.running("monitor"):
+            await until(product.is_ready, "it begins with the new one")
+            await until(lambda: _is_empty(product), "what waited is delivered")
+        assert await care.check(product.store) == []
+
+
 async def _has(product: Product, path: str, text: str) -> bool:
     return text in (await product.get(f"{product.web}{path}"))[1]
 

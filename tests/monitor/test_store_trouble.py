@@ -405,3 +405,48 @@ async def test_a_store_can_be_copied_as_files_when_it_is_closed(tmp_path: Path) 
     copy = await Store.open(f"sqlite:///{tmp_path}/copy.db")
     assert len(await exported(copy)) == BATCH
     await copy.aclose()
+
+
+async def test_a_file_that_is_moved_away_is_waited_for_and_nobody_makes_another(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = await Store.open(f"sqlite:///{path}")
+    await store.take_lock("a")
+    await store.save(numbered_batch(0))
+    queries = await Queries.open(f"sqlite:///{path}")
+    path.rename(tmp_path / "elsewhere.db")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="not where it was"):
+            await store.save(numbered_batch(1))
+        with pytest.raises(StoreUnavailableError):
+            await queries.overview(START_MS)
+    assert not path.exists()
+    (tmp_path / "elsewhere.db").rename(path)
+    await store.save(numbered_batch(1))
+    assert len(await exported(store)) == 2 * BATCH
+    assert (await queries.overview(START_MS)).rows == ()
+    await queries.aclose()
+    await store.aclose()
+
+
+async def test_a_file_that_was_replaced_is_read_by_pages_but_not_written_by_who_remembers_the_old_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    store = await Store.open(f"sqlite:///{path}")
+    await store.take_lock("a")
+    await store.save(numbered_batch(0))
+    queries = await Queries.open(f"sqlite:///{path}")
+    await care.backup(f"sqlite:///{path}", tmp_path / "copy.db")
+    await store.save(numbered_batch(1))
+    for name in ("store.db-wal", "store.db-shm"):
+        (tmp_path / name).unlink()
+    (tmp_path / "copy.db").replace(path)
+    with pytest.raises(StoreUnavailableError, match="replaced"):
+        await store.save(numbered_batch(2))
+    await store.until_replaced()
+    assert (await queries.overview(START_MS)).rows == ()
+    await queries.aclose()
+    await store.aclose()
+    again = await Store.open(f"sqlite:///{path}")
+    assert len(await exported(again)) == BATCH
+    await again.aclose()
