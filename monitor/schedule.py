@@ -98,7 +98,9 @@ class Schedule:
         job = self._jobs.get(check)
         if job is None:
             return
-        due = last_start_s - self._offset + job.retry_interval_s
+        # By the clock of now: it may have been set since the schedule began, or just now.
+        ago_s = min(max(0.0, time.time() - last_start_s), job.interval_s)
+        due = asyncio.get_running_loop().time() - ago_s + job.retry_interval_s
         if due < self._due[check]:
             self._plan(check, due)
             if due < self._wakes_at - TICK_S:

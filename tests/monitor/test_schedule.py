@@ -81,6 +81,24 @@ async def test_a_retry_comes_forward_and_the_regular_turns_go_on() -> None:
     schedule.stop()
 
 
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+async def test_a_clock_that_is_set_neither_hurries_a_retry_nor_holds_it_up(
+    step_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = Starts()
+    schedule = Schedule(starts)
+    schedule.run({"c": job("c", interval_s=5000.0, retry_s=0.3)})
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + step_s)
+    begun = time.monotonic()
+    schedule.retry("c", time.time())
+    while "c" not in starts.at:
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - begun >= 0.3
+    assert schedule.take_lateness() < 60
+    schedule.stop()
+
+
 async def test_a_reload_keeps_phase_and_retry_of_what_stays() -> None:
     starts = Starts()
     schedule = Schedule(starts)
