@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,9 +92,12 @@ def create_engine(
     """
     if sqlite_path(url) is not None:
         path = Path(url.database or "").absolute()
-        if must_exist or read_only:
+        must_exist = must_exist or read_only
+        if must_exist:
             url = url.set(database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(url, connect_args={"timeout": patience_s}, pool_size=4, max_overflow=4)
+        if must_exist:
+            _refuse_without(engine, path)
         _set_up_sqlite(engine, path, read_only=read_only)
         return engine
     from monitor.store.postgresql import Connection  # noqa: PLC0415 - a store in SQLite need not have it in memory
@@ -121,6 +125,14 @@ def file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _refuse_without(engine: AsyncEngine, path: Path) -> None:
+    # A driver that cannot open a file leaves a thread behind, which may outlive the event loop that it reports to.
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connecting(*_: object) -> None:
+        if file_at(path) is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
 
 
 def _set_up_sqlite(engine: AsyncEngine, path: Path, *, read_only: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,12 +34,17 @@ SILENCE_S = 3.0
 """How long the server is then waited for."""
 _GLANCE_S = 0.05
 """How long a connection to a server that is known to be silent is waited for."""
+_PROCESS = re.compile(r"(?P<host>\S+) pid (?P<pid>[1-9][0-9]*)\b", re.ASCII)
 _SILENT = "the database does not answer"
 _REPLACED = "the store's file was replaced while it was in use"
 _END_OWN = text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :backend "
     "AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
 )
+
+
+class _GhostError(StoreUnavailableError):
+    """Who holds the lock is no more; the server, cut off from it when it ended, will notice by its keepalives."""
 
 
 class Session:
@@ -107,7 +114,7 @@ class Session:
             return
         try:
             await self.take_lock(f"pid {os.getpid()}", patience_s=0)
-        except StoreInUseError:
+        except (StoreInUseError, _GhostError):
             yield False
             return
         try:
@@ -224,6 +231,9 @@ class Session:
         if self._backend and name == self._owner:
             message = "the server still holds this monitor's lock for a connection that is broken"
             raise StoreUnavailableError(message)
+        if _has_ended(name):
+            message = f"the server still holds the lock of a monitor that has ended: {name}"
+            raise _GhostError(message)
         raise StoreInUseError(_in_use(name))
 
     async def _disconnect(self) -> None:
@@ -255,6 +265,20 @@ class Session:
             if self._lock_file is not None:
                 os.close(self._lock_file)
                 self._lock_file = None
+
+
+def _has_ended(holder: str) -> bool:
+    """Say whether a holder was a process of this machine that is no more."""
+    named = _PROCESS.match(holder)
+    if named is None or named["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named["pid"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def _in_use(holder: str) -> str:

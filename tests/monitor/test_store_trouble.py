@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -283,6 +285,24 @@ async def test_a_connection_that_only_one_side_knows_to_be_broken_does_not_keep_
             await second.take_lock("b")
         await second.aclose()
         await store.aclose()
+
+
+async def test_the_lock_of_a_monitor_that_ended_while_it_was_cut_off_is_waited_for(postgres: PostgresServer) -> None:
+    database = postgres.dsn(await postgres.create_database())
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    holder, heir = await Store.open(database), await Store.open(database)
+    await holder.take_lock(f"{socket.gethostname()} pid {ended.pid} agent a")
+    # Not in use by another one, which no restart would mend: the server will find out.
+    with pytest.raises(StoreUnavailableError, match=f"has ended: .* pid {ended.pid} agent a"):
+        await heir.take_lock("b")
+    assert await heir.import_results(numbered_batch(0).results) == BATCH
+    await holder.take_lock(f"{socket.gethostname()} pid {os.getpid()} agent a")
+    with pytest.raises(StoreInUseError):
+        await heir.take_lock("b")
+    await holder.aclose()
+    await heir.take_lock("b")
+    await heir.aclose()
 
 
 async def test_a_server_that_hangs_is_away(own_postgres: PostgresServer, own_url: str) -> None:
