@@ -289,8 +289,8 @@ async def test_a_connection_that_only_one_side_knows_to_be_broken_does_not_keep_
 
 async def test_the_lock_of_a_monitor_that_ended_while_it_was_cut_off_is_waited_for(postgres: PostgresServer) -> None:
     database = postgres.dsn(await postgres.create_database())
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
     holder, heir = await Store.open(database), await Store.open(database)
     await holder.take_lock(f"{socket.gethostname()} pid {ended.pid} agent a")
     # Not in use by another one, which no restart would mend: the server will find out.
