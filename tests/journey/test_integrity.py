@@ -19,7 +19,6 @@ from monitor.store import Store, StoreInUseError, care
 from monitor.store.copying import copy_store
 from monitor.store.restoring import restore
 from monitor.store.tables import rollups_5m
-from monitor.supervisor import STOP_GRACE_S
 from tests.journey.product import PATIENCE_S, Product, Service, service, until
 from tests.monitor.conftest import small_disk
 from tests.monitor.engine import rows_of
@@ -193,7 +192,7 @@ async def test_a_monitor_that_is_told_to_stop_while_the_database_hangs_stops_and
                 before = served.asked
                 await until(lambda: served.asked > before + 1, "it goes on watching")
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(process.wait(), STOP_GRACE_S) == 0
+                assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
         assert list((tmp_path / "spool").glob("*.spool")) != []
         async with product.running("monitor"):
             await until(product.is_ready, "it begins again")
