@@ -60,19 +60,10 @@ from monitor.store.sizes import Forecast
 from monitor.store.statements import get_meta, put_meta
 from probes.heartbeat_book import Page
 
-__all__ = [
-    "Store",
-    "StoreError",
-    "StoreInUseError",
-    "StoreReplacedError",
-    "StoreUnavailableError",
-    "StoreVersionError",
-]
+__all__ = ["Store", "StoreError", "StoreInUseError", "StoreReplacedError", "StoreUnavailableError", "StoreVersionError"]
 
 IMPORT_RESULTS = 10_000
 """Results of an import in one transaction; the planner is told of an import of at least as many."""
-REBUILT_ROLLUPS = 500
-"""Rollups that are put right in one transaction."""
 STEP_PAUSE_S = 0.02
 """Between two steps of what is outdated, in which the writer has its turn."""
 BEAT_MS = 1_000
@@ -276,15 +267,7 @@ class Store:
                 span = await verify.raw_span(connection)
         from_ms = max(from_ms - from_ms % INTERVAL_MS, span[0])
         to_ms = min(to_ms + -to_ms % INTERVAL_MS, span[1])
-        wrong, waiting = 0, list[verify.Difference]()
-        async for difference in verify.against_raw(self._reader, self._names, from_ms, to_ms):
-            waiting.append(difference)
-            wrong += 1
-            if len(waiting) >= REBUILT_ROLLUPS:
-                await self._write(partial(rollups.repair, differences=waiting))
-                waiting = []
-        await self._write(partial(rollups.repair, differences=waiting))
-        await self._write(partial(rollups.note_hours, from_ms=from_ms, to_ms=to_ms))
+        wrong = await verify.put_right(self._reader, self._write, self._names, from_ms, to_ms)
         async with self._session.alone() as is_alone:
             if is_alone:
                 await self.settle(FOREVER_MS)

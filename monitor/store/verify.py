@@ -7,6 +7,7 @@ out, and so is the time that the engine is still adding to, and that of which ra
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,13 +24,15 @@ from monitor.store import late, rollups
 from monitor.store.errors import unavailable_as_such
 from monitor.store.names import Names, checks
 from monitor.store.results import LATEST_MS, read
-from monitor.store.settle import latency_sample
+from monitor.store.settle import Write, latency_sample
 from monitor.store.tables import DAYS, HOURS, LATE, meta, outdated, rollups_1d, rollups_1h, rollups_5m
 
 OPEN_MS = 2 * INTERVAL_MS
 """The engine adds to what started so long before its last sign of life."""
 _CHECKS = 500
 """Checks whose rows are fetched at once."""
+_REPAIRED = 500
+"""Rollups that are put right in one transaction."""
 _STRETCH_MS = 6 * HOUR_MS
 _LENGTHS = {"rollups_5m": "5 minutes", "rollups_1h": "an hour", "rollups_1d": "a day"}
 _FIGURES_OF_OLD = ("up", "degraded", "down", "unknown", "latency_count", "latency_min_us", "latency_max_us")
@@ -100,6 +103,20 @@ async def against_raw(engine: AsyncEngine, names: Names, from_ms: int, to_ms: in
             tally.add(result, latency_of(result, known[number].sample), result.samples.get("loss_ratio"))
     async for difference in _compared(engine, known, tallies, done_ms, to_ms):
         yield difference
+
+
+async def put_right(engine: AsyncEngine, write: Write, names: Names, from_ms: int, to_ms: int) -> int:
+    """Replace the 5 minutes that differ from raw results, return how many, and note the hours as outdated."""
+    wrong, waiting = 0, list[Difference]()
+    async for difference in against_raw(engine, names, from_ms, to_ms):
+        waiting.append(difference)
+        wrong += 1
+        if len(waiting) >= _REPAIRED:
+            await write(partial(rollups.repair, differences=waiting))
+            waiting = []
+    await write(partial(rollups.repair, differences=waiting))
+    await write(partial(rollups.note_hours, from_ms=from_ms, to_ms=to_ms))
+    return wrong
 
 
 async def _compared(
