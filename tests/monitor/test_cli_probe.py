@@ -155,7 +155,7 @@ async def test_what_is_said_is_utf_8_whatever_the_locale_says(url: str) -> None:
     environ = {**ENGLISH, "PYTHONIOENCODING": "latin-1"}
     status, out, _ = await told("http", url, "-p", "status=204", "--language", "vi", environ=environ)
     assert status == 1
-    assert "✖ MẤT KẾT NỐI" in out
+    assert "✖ NGỪNG HOẠT ĐỘNG" in out
 
 
 async def test_a_condition_need_not_be_yaml(url: str) -> None:
