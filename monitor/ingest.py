@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
 
 import structlog
 
@@ -22,7 +21,7 @@ from monitor.recent import Recent
 from monitor.records import Batch, Late, TargetNow
 from monitor.schedule import Schedule
 from monitor.spool import Spool, SpoolFullError
-from monitor.store import Store, StoreUnavailableError
+from monitor.store import Store, StoreInUseError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -34,6 +33,8 @@ GATHER_S = 0.5
 """How long decided results that changed nothing wait for others; a change is saved at once, with all before it."""
 SNAPSHOT_S = 5.0
 """How often the latest of every check that had a result is saved; changes of state are saved at once."""
+DELIVERY_S = 1.0
+"""How long the spool is moved at a time: new results have to be decided on meanwhile, and alerts to go out."""
 RETRY_S = 1.0
 """How long to wait before the store, or a full spool, is tried again."""
 
@@ -227,6 +228,9 @@ class Writer:
         except StoreUnavailableError as error:
             self._store_lost(error)
             return False
+        except StoreInUseError:
+            await self._spooled(batch)  # for the next monitor that has this spool
+            raise
         self._committed(batch, now_ms)
         self.closed_ms = closed_ms
         self._committed_once.set()
@@ -263,10 +267,13 @@ class Writer:
         if time.monotonic() - self._failed_at < RETRY_S or not self._is_waiting():
             return
         try:
-            for token, batch in islice(self._spool.drain(), 100):
+            ends = time.monotonic() + DELIVERY_S
+            for token, batch in self._spool.drain():
                 await self._store.save(batch)
                 self._spool.done(token)
                 self._committed(batch, time.time_ns() // 1_000_000)
+                if time.monotonic() >= ends:
+                    break
         except StoreUnavailableError as error:
             self._store_lost(error)
             return

@@ -17,6 +17,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from monitor.store import Store, StoreInUseError
+
 USER, PASSWORD = "thongsuot", "mat-khau"
 START_TIMEOUT_S = 60.0
 SETTINGS: Mapping[str, str] = {
@@ -170,3 +172,22 @@ class PostgresServer:
         finally:
             await connection.close()
         return name
+
+
+async def end_sessions(url: str) -> None:
+    """End every other session with a database."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def has_lock(store: Store, owner: str) -> bool:
+    """Say whether a store could be locked for that owner."""
+    try:
+        await store.take_lock(owner)
+    except StoreInUseError:
+        return False
+    return True

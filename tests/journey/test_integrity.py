@@ -9,20 +9,19 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from alerts.model import Result
 from monitor.queries import Queries
 from monitor.rollup import results_in
-from monitor.store import Store, StoreInUseError, care
+from monitor.store import Store, care
 from monitor.store.copying import copy_store
 from monitor.store.restoring import restore
 from monitor.store.tables import rollups_5m
 from tests.journey.product import PATIENCE_S, Product, Service, service, until
 from tests.monitor.conftest import small_disk
 from tests.monitor.engine import rows_of
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, end_sessions, has_lock
 from tests.proxy import Proxy, proxy
 
 __all__ = ["small_disk"]
@@ -253,23 +252,6 @@ async def test_a_monitor_that_lost_its_lock_ends_naming_the_other_and_keeps_what
             before = served.asked
             await until(lambda: served.asked > before + 1, "it watches")
         await assert_each_run_is_there_once(product, served)
-
-
-async def end_sessions(address: str) -> None:
-    connection = await asyncpg.connect(address)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    await connection.close()
-
-
-async def has_lock(store: Store, owner: str) -> bool:
-    try:
-        await store.take_lock(owner)
-    except StoreInUseError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from alerts.core import Core
 from alerts.model import Result, Rules, State
 from monitor.evidence import Evidence
@@ -10,7 +12,9 @@ from monitor.ingest import Inbox, Writer
 from monitor.recent import Recent
 from monitor.schedule import Schedule
 from monitor.spool import Spool
-from monitor.store import Store
+from monitor.store import Store, StoreInUseError, StoreUnavailableError
+from tests.journey.product import until
+from tests.postgres import PostgresServer, end_sessions, has_lock
 
 AT_MS = 1_760_000_000_000
 
@@ -34,3 +38,28 @@ async def test_what_is_in_hand_when_it_is_told_to_end_is_saved(store_url: str, t
     spool.close()
     await store.aclose()
     assert saved == [AT_MS]
+
+
+async def test_what_is_in_hand_when_another_monitor_has_the_store_goes_to_the_spool(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.dsn(await postgres.create_database())
+    store, other = await Store.open(url), await Store.open(url)
+    spool = Spool(tmp_path / "spool", 1 << 20)
+    inbox = Inbox(100)
+    schedule = Schedule(lambda _: True)
+    writer = Writer(inbox, Core(Rules({}, {})), Recent({}), store, spool, schedule, Evidence({}), lambda: None)
+    try:
+        await store.take_lock("hn-1 pid 0")
+        await end_sessions(url)
+        await until(lambda: has_lock(other, "hn-2 pid 0"), "another monitor has the store")
+        with pytest.raises(StoreUnavailableError):
+            await store.beat(AT_MS)
+        await inbox.put(Result("cổng/http", "hn-1", AT_MS, 0.1, State.UP, None, "", {}))
+        with pytest.raises(StoreInUseError, match="hn-2 pid 0"):
+            await writer.write()
+        assert [result.at_ms for _, batch in spool.drain() for result in batch.results] == [AT_MS]
+    finally:
+        spool.close()
+        await store.aclose()
+        await other.aclose()
