@@ -120,9 +120,10 @@ def demo(
 
             run(build_history(directory, length_s))
         set_up_logs()
-        raise typer.Exit(run(run_demo(directory, ready)))
+        status = run(run_demo(directory, ready))
     except RuntimeError as error:
         fail(NOT_MEASURED, str(error))
+    raise typer.Exit(status)
 
 
 @app.command()
