@@ -180,6 +180,29 @@ async def test_a_database_that_is_away_is_told_and_costs_nothing(
         await assert_each_run_is_there_once(product, served)
 
 
+async def test_a_monitor_that_is_told_to_stop_while_the_database_hangs_stops_and_keeps_what_it_has(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with service() as served:
+        product = Product(tmp_path, served, own_postgres.dsn(await own_postgres.create_database()))
+        async with product.running("monitor") as process:
+            await until(product.is_ready, "the monitor is ready")
+            with own_postgres.frozen():
+                before = served.asked
+                await until(lambda: served.asked > before + 1, "it goes on watching")
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+        assert list((tmp_path / "spool").glob("*.spool")) != []
+        async with product.running("monitor"):
+            await until(product.is_ready, "it begins again")
+            before = served.asked
+            await until(lambda: served.asked > before + 1, "it watches")
+        log = product.log("monitor")
+        assert "the database does not answer" in log
+        assert "Traceback" not in log
+        await assert_each_run_is_there_once(product, served)
+
+
 async def test_a_monitor_whose_file_is_replaced_ends_and_says_so(tmp_path: Path) -> None:
     async with service() as served:
         product = Product(tmp_path, served)
